@@ -1,0 +1,446 @@
+//! Setters, defaults and the checks between them.
+
+use std::time::Duration;
+
+use super::names::{is_dns_label, is_dns_subdomain, is_identity};
+use super::{Config, ConfigError, ReleasePolicy, SameIdentity, default_max_clock_skew};
+use crate::identifiers::Identity;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Collects settings; [`build`](Self::build) checks them all.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConfigBuilder {
+    namespace: Option<String>,
+    name: Option<String>,
+    identity: Option<String>,
+    ttl: Option<Duration>,
+    renew_interval: Option<Duration>,
+    request_timeout: Option<Duration>,
+    retry_delay: Option<Duration>,
+    safety_margin: Option<Duration>,
+    acquire_retries: Option<u32>,
+    acquire_retry_delay: Option<Duration>,
+    poll_interval: Option<Duration>,
+    release_timeout: Option<Duration>,
+    max_clock_skew: Option<Option<Duration>>,
+    max_foreign_ttl: Option<Duration>,
+    foreign_holder_grace: Duration,
+    takeover_delay: Duration,
+    quarantine: Option<Duration>,
+    same_identity: SameIdentity,
+    release_policy: ReleasePolicy,
+    max_body: Option<usize>,
+}
+
+impl ConfigBuilder {
+    /// The Lease object's namespace: an RFC 1123 label. Required.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The Lease object's name: an RFC 1123 subdomain. Required.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Who we are: what goes into `spec.holderIdentity`. 1 to 1024 bytes, no control characters. Required.
+    ///
+    /// Two live processes must not share it. A good one is the pod's name, and a random suffix where names
+    /// are reused (a StatefulSet's pod that was force-deleted may still run).
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// How long the others wait for us: 100 ms to 68 years; the record says ⌈ttl⌉ in whole seconds. Required.
+    ///
+    /// Short: quick fail-over after a crash, more requests, less patience with a slow API server. 15 s is
+    /// what `client-go` uses.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Between two renewals. Default ttl / 3. Short: more requests. Long: fewer retries fit into the term.
+    pub fn renew_interval(mut self, interval: Duration) -> Self {
+        self.renew_interval = Some(interval);
+        self
+    }
+
+    /// How long one request may take. Default ttl / 5. Short: a loaded API server costs retries. Long: fewer
+    /// retries fit into the term.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// Before the first retry of a failed renewal. Default ttl / 30. Doubles up to `renew_interval`.
+    pub fn retry_delay(mut self, delay: Duration) -> Self {
+        self.retry_delay = Some(delay);
+        self
+    }
+
+    /// What we believe less than the others grant us. Default ttl / 10, from ttl / 100 to below the ttl.
+    ///
+    /// It covers clocks that run at different rates (ttl / 10 is good for 5 % each) and leaves the
+    /// application time to stop.
+    pub fn safety_margin(mut self, margin: Duration) -> Self {
+        self.safety_margin = Some(margin);
+        self
+    }
+
+    /// How often one attempt to acquire retries after a conflict or trouble. Default 3, 0 to 1000.
+    pub fn acquire_retries(mut self, retries: u32) -> Self {
+        self.acquire_retries = Some(retries);
+        self
+    }
+
+    /// Before each of those retries, up to half of it cut at random. Default 100 ms, 1 ms to 60 s.
+    pub fn acquire_retry_delay(mut self, delay: Duration) -> Self {
+        self.acquire_retry_delay = Some(delay);
+        self
+    }
+
+    /// How often a campaign looks at a lease that another holds, up to half of it cut at random. Default
+    /// ttl / 3, 10 ms to 1 h. It looks once more when the record would expire.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = Some(interval);
+        self
+    }
+
+    /// How long a release tries to be confirmed. Default ttl, 1 ms to 1 h. The local term ends at once
+    /// whatever this says; afterwards the record expires by itself.
+    pub fn release_timeout(mut self, timeout: Duration) -> Self {
+        self.release_timeout = Some(timeout);
+        self
+    }
+
+    /// How far two wall clocks may be apart. Default max(ttl, 10 s); at most 1 day.
+    ///
+    /// A record whose `renewTime` lies more than its duration and this in the past is taken over at the
+    /// first look. `None`: only what our own monotonic clock saw counts, and no wall clock decides anything.
+    pub fn max_clock_skew(mut self, skew: Option<Duration>) -> Self {
+        self.max_clock_skew = Some(skew);
+        self
+    }
+
+    /// The longest that a record's own duration is believed. Default max(1 h, ttl); at least ⌈ttl⌉ s.
+    ///
+    /// Too small takes a live lease from holders with a longer ttl; too large lets one hostile record keep
+    /// everybody waiting for that long.
+    pub fn max_foreign_ttl(mut self, longest: Duration) -> Self {
+        self.max_foreign_ttl = Some(longest);
+        self
+    }
+
+    /// Added to the wait for records that carry no nonce of their holder. Default 0, up to 1 h.
+    ///
+    /// `client-go` counts its deadline from the reply and can believe up to 2 s longer than its record says
+    /// with its default settings.
+    pub fn foreign_holder_grace(mut self, grace: Duration) -> Self {
+        self.foreign_holder_grace = grace;
+        self
+    }
+
+    /// Added to the wait after an expiry, never after a release. Default 0, up to 1 h. For resources that
+    /// cannot check fencing tokens (Chubby and Consul call it lock-delay).
+    pub fn takeover_delay(mut self, delay: Duration) -> Self {
+        self.takeover_delay = delay;
+        self
+    }
+
+    /// How long to wait between creating the object and the term, under [`ReleasePolicy::Vacate`]. Default
+    /// ttl, ttl to 1 day. At least the longest ttl of all contenders.
+    pub fn quarantine(mut self, quarantine: Duration) -> Self {
+        self.quarantine = Some(quarantine);
+        self
+    }
+
+    /// What to make of a record with our identity that another incarnation wrote. Default `Reclaim`.
+    pub fn same_identity(mut self, choice: SameIdentity) -> Self {
+        self.same_identity = choice;
+        self
+    }
+
+    /// How the lease is given back. Default `Delete`. The same on every contender.
+    pub fn release_policy(mut self, policy: ReleasePolicy) -> Self {
+        self.release_policy = policy;
+        self
+    }
+
+    /// The longest response body that is read, in bytes. Default 1 MiB, 4 KiB to 16 MiB.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = Some(bytes);
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the setting, what was given and what is allowed.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let namespace = required("namespace", self.namespace)?;
+        if !is_dns_label(&namespace) {
+            return Err(ConfigError::Namespace { given: namespace });
+        }
+        let name = required("name", self.name)?;
+        if !is_dns_subdomain(&name) {
+            return Err(ConfigError::Name { given: name });
+        }
+        let identity = required("identity", self.identity)?;
+        if !is_identity(&identity) {
+            return Err(ConfigError::Identity { given: identity });
+        }
+        let longest = Duration::from_secs(u64::from(i32::MAX.unsigned_abs()));
+        let ttl = within("ttl", required("ttl", self.ttl)?, 100 * MILLISECOND, longest)?;
+        let ceiling = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        let margin = self.safety_margin.unwrap_or(ttl / 10);
+        let skew = self
+            .max_clock_skew
+            .unwrap_or_else(|| Some(default_max_clock_skew(ttl).min(DAY)));
+        let config = Config {
+            namespace: namespace.into(),
+            name: name.into(),
+            identity: Identity::new(&identity),
+            ttl,
+            lease_duration_seconds: i32::try_from(ceiling).unwrap_or(i32::MAX),
+            renew_interval: within(
+                "renew_interval",
+                self.renew_interval.unwrap_or(ttl / 3),
+                MILLISECOND,
+                ttl,
+            )?,
+            request_timeout: within(
+                "request_timeout",
+                self.request_timeout.unwrap_or(ttl / 5),
+                MILLISECOND,
+                ttl,
+            )?,
+            retry_delay: within(
+                "retry_delay",
+                self.retry_delay.unwrap_or(ttl / 30),
+                MILLISECOND,
+                ttl,
+            )?,
+            safety_margin: within("safety_margin", margin, ttl / 100, ttl - MILLISECOND)?,
+            acquire_retries: acquire_retries(self.acquire_retries.unwrap_or(3))?,
+            acquire_retry_delay: within(
+                "acquire_retry_delay",
+                self.acquire_retry_delay.unwrap_or(100 * MILLISECOND),
+                MILLISECOND,
+                Duration::from_secs(60),
+            )?,
+            poll_interval: within(
+                "poll_interval",
+                self.poll_interval.unwrap_or((ttl / 3).min(HOUR)),
+                10 * MILLISECOND,
+                HOUR,
+            )?,
+            release_timeout: within(
+                "release_timeout",
+                self.release_timeout.unwrap_or(ttl.min(HOUR)),
+                MILLISECOND,
+                HOUR,
+            )?,
+            max_clock_skew: skew
+                .map(|skew| within("max_clock_skew", skew, Duration::ZERO, DAY))
+                .transpose()?,
+            max_foreign_ttl: within(
+                "max_foreign_ttl",
+                self.max_foreign_ttl
+                    .unwrap_or(HOUR.max(Duration::from_secs(ceiling))),
+                Duration::from_secs(ceiling),
+                longest,
+            )?,
+            foreign_holder_grace: within(
+                "foreign_holder_grace",
+                self.foreign_holder_grace,
+                Duration::ZERO,
+                HOUR,
+            )?,
+            takeover_delay: within("takeover_delay", self.takeover_delay, Duration::ZERO, HOUR)?,
+            quarantine: within("quarantine", self.quarantine.unwrap_or(ttl), ttl, ttl.max(DAY))?,
+            same_identity: self.same_identity,
+            release_policy: self.release_policy,
+            max_body: max_body(self.max_body.unwrap_or(1 << 20))?,
+        };
+        time_to_renew(&config)?;
+        Ok(config)
+    }
+}
+
+fn required<T>(setting: &'static str, given: Option<T>) -> Result<T, ConfigError> {
+    given.ok_or(ConfigError::Missing { setting })
+}
+
+fn within(
+    setting: &'static str,
+    given: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, ConfigError> {
+    if given < least || given > most {
+        let allowed = format!("{least:?} to {most:?}");
+        return Err(ConfigError::OutOfRange {
+            setting,
+            given: format!("{given:?}"),
+            allowed,
+        });
+    }
+    Ok(given)
+}
+
+fn acquire_retries(given: u32) -> Result<u32, ConfigError> {
+    if given > 1000 {
+        let allowed = "0 to 1000".to_owned();
+        return Err(ConfigError::OutOfRange {
+            setting: "acquire_retries",
+            given: given.to_string(),
+            allowed,
+        });
+    }
+    Ok(given)
+}
+
+fn max_body(given: usize) -> Result<usize, ConfigError> {
+    if !(4 << 10..=16 << 20).contains(&given) {
+        let allowed = "4096 to 16777216 bytes".to_owned();
+        return Err(ConfigError::OutOfRange {
+            setting: "max_body",
+            given: given.to_string(),
+            allowed,
+        });
+    }
+    Ok(given)
+}
+
+/// One slow reply must never cost the lease: a renewal that times out, the pause, and the read that settles
+/// it have to fit into the term.
+fn time_to_renew(config: &Config) -> Result<(), ConfigError> {
+    let (interval, timeout) = (config.renew_interval, config.request_timeout);
+    let needed = interval
+        .saturating_add(timeout.saturating_mul(2))
+        .saturating_add(config.retry_delay);
+    if needed > config.validity() {
+        return Err(ConfigError::NoTimeToRenew {
+            renew_interval: interval,
+            request_timeout: timeout,
+            retry_delay: config.retry_delay,
+            validity: config.validity(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fifteen() -> ConfigBuilder {
+        Config::builder()
+            .namespace("default")
+            .name("job")
+            .identity("a")
+            .ttl(Duration::from_secs(15))
+    }
+
+    #[test]
+    fn defaults_follow_the_ttl() {
+        let config = fifteen().build().unwrap();
+        assert_eq!(config.renew_interval(), Duration::from_secs(5));
+        assert_eq!(config.request_timeout(), Duration::from_secs(3));
+        assert_eq!(config.retry_delay(), Duration::from_millis(500));
+        assert_eq!(config.validity(), Duration::from_millis(13_500));
+        assert_eq!(config.max_clock_skew(), Some(Duration::from_secs(15)));
+        assert_eq!(config.max_foreign_ttl(), HOUR);
+        assert_eq!(config.lease_duration_seconds(), 15);
+    }
+
+    #[test]
+    fn every_ttl_in_range_has_working_defaults() {
+        for millis in [
+            100,
+            101,
+            999,
+            1000,
+            1001,
+            1900,
+            15_000,
+            3_600_001,
+            86_400_000,
+            2_147_483_647_000,
+        ] {
+            let config = fifteen().ttl(Duration::from_millis(millis)).build().unwrap();
+            let written = u64::from(config.lease_duration_seconds().unsigned_abs());
+            assert!(config.ttl() <= Duration::from_secs(written), "{millis}");
+            assert!(config.ttl() > Duration::from_secs(written - 1), "{millis}");
+            assert!(config.max_foreign_ttl() >= config.lease_duration());
+        }
+    }
+
+    #[test]
+    fn what_has_no_default_is_asked_for_by_name() {
+        for (builder, setting) in [
+            (Config::builder().name("a").identity("a").ttl(HOUR), "namespace"),
+            (Config::builder().namespace("a").identity("a").ttl(HOUR), "name"),
+            (Config::builder().namespace("a").name("a").ttl(HOUR), "identity"),
+            (Config::builder().namespace("a").name("a").identity("a"), "ttl"),
+        ] {
+            assert_eq!(builder.build(), Err(ConfigError::Missing { setting }));
+        }
+    }
+
+    #[test]
+    fn odd_names_are_refused_before_anything_is_sent() {
+        assert!(matches!(
+            fifteen().namespace("a/b").build(),
+            Err(ConfigError::Namespace { .. })
+        ));
+        assert!(matches!(
+            fifteen().name("../x").build(),
+            Err(ConfigError::Name { .. })
+        ));
+        assert!(matches!(
+            fifteen().identity("").build(),
+            Err(ConfigError::Identity { .. })
+        ));
+    }
+
+    #[test]
+    fn a_slow_reply_must_fit_into_the_term() {
+        let exact = fifteen().renew_interval(Duration::from_secs(7));
+        assert!(exact.clone().build().is_ok(), "7 + 2 x 3 + 0.5 is exactly 13.5");
+        let refused = exact.retry_delay(Duration::from_millis(501)).build().unwrap_err();
+        assert!(matches!(refused, ConfigError::NoTimeToRenew { .. }), "{refused}");
+        assert!(refused.to_string().contains("13.5s"), "{refused}");
+    }
+
+    #[test]
+    fn ranges() {
+        let second = Duration::from_secs(1);
+        for (builder, setting) in [
+            (fifteen().ttl(Duration::from_millis(99)), "ttl"),
+            (fifteen().ttl(Duration::from_secs(1 << 32)), "ttl"),
+            (fifteen().safety_margin(Duration::ZERO), "safety_margin"),
+            (fifteen().safety_margin(15 * second), "safety_margin"),
+            (fifteen().acquire_retries(1001), "acquire_retries"),
+            (fifteen().max_foreign_ttl(14 * second), "max_foreign_ttl"),
+            (fifteen().quarantine(14 * second), "quarantine"),
+            (fifteen().max_clock_skew(Some(2 * DAY)), "max_clock_skew"),
+            (fifteen().max_body(1), "max_body"),
+            (fifteen().takeover_delay(2 * HOUR), "takeover_delay"),
+        ] {
+            match builder.build() {
+                Err(ConfigError::OutOfRange { setting: named, .. }) => assert_eq!(named, setting),
+                other => panic!("{setting}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Why a configuration is refused, with the numbers that do not fit.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Why [`ConfigBuilder::build`](super::ConfigBuilder::build) refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A setting that has no default was not given.
+    Missing {
+        /// Its name.
+        setting: &'static str,
+    },
+    /// The namespace is not an RFC 1123 label.
+    Namespace {
+        /// What was given.
+        given: String,
+    },
+    /// The name is not an RFC 1123 subdomain.
+    Name {
+        /// What was given.
+        given: String,
+    },
+    /// The identity is empty, too long, blank at an end or has control characters.
+    Identity {
+        /// What was given.
+        given: String,
+    },
+    /// A duration or number lies outside of its range.
+    OutOfRange {
+        /// The setting.
+        setting: &'static str,
+        /// What was given.
+        given: String,
+        /// The range, in words.
+        allowed: String,
+    },
+    /// A failed renewal could not be repeated and answered before the term ends by itself.
+    NoTimeToRenew {
+        /// `renew_interval`.
+        renew_interval: Duration,
+        /// `request_timeout`; it counts twice.
+        request_timeout: Duration,
+        /// `retry_delay`.
+        retry_delay: Duration,
+        /// What they have to fit into: `ttl - safety_margin`.
+        validity: Duration,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { setting } => write!(formatter, "`{setting}` has no default: set it"),
+            Self::Namespace { given } => write!(
+                formatter,
+                "namespace {given:?} is not an RFC 1123 label: use 1 to 63 of a-z, 0-9 and -, \
+                 starting and ending with a letter or digit"
+            ),
+            Self::Name { given } => write!(
+                formatter,
+                "lease name {given:?} is not an RFC 1123 subdomain: use up to 253 of a-z, 0-9, - and ., \
+                 each part starting and ending with a letter or digit"
+            ),
+            Self::Identity { given } => write!(
+                formatter,
+                "identity {given:?} names nobody: use 1 to 1024 bytes without control characters and \
+                 without blanks at the ends, for example the pod's name and a random suffix"
+            ),
+            Self::OutOfRange {
+                setting,
+                given,
+                allowed,
+            } => {
+                write!(formatter, "`{setting}` is {given}, allowed is {allowed}")
+            }
+            Self::NoTimeToRenew {
+                renew_interval,
+                request_timeout,
+                retry_delay,
+                validity,
+            } => write!(
+                formatter,
+                "one slow reply would cost the lease: renew_interval {renew_interval:?} + 2 x request_timeout \
+                 {request_timeout:?} + retry_delay {retry_delay:?} is more than ttl - safety_margin, \
+                 {validity:?}; make one of them shorter or the ttl longer"
+            ),
+        }
+    }
+}
+
+impl Error for ConfigError {}

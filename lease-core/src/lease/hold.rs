@@ -1,0 +1,261 @@
+//! A term: renew it, and notice when it is over.
+
+use std::time::Duration;
+
+use super::step::{InFlight, Next};
+use super::{Lease, State};
+use crate::attempts::Attempt;
+use crate::event::{Event, LostReason};
+use crate::identifiers::FencingToken;
+use crate::output::WakeReason;
+use crate::problem::Problem;
+use crate::time::{MonoTime, Now, WallTime};
+use crate::wire::{Change, Holder, Kind, QuarantineMark, Record, Reply, Trouble};
+
+/// One uninterrupted stretch of holding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Term {
+    pub(super) token: FencingToken,
+    /// Half-open: at this instant the lease is not held.
+    pub(super) until: MonoTime,
+    pub(super) last_problem: Option<Problem>,
+    pub(super) acquire_time: WallTime,
+    uid: Box<str>,
+    /// The emission of the last confirmed write.
+    confirmed: MonoTime,
+    /// Renewals in a row that were not confirmed, conflicts included.
+    failures: u32,
+    /// A POST of this attempt to acquire may still be under way.
+    pub(super) unsettled_create: bool,
+    episode: u64,
+}
+
+/// What a record that was read during a term says about it.
+enum Standing {
+    /// It is still our term, as of this attempt.
+    Ours(Attempt),
+    /// It is over.
+    Over(LostReason),
+    /// The record is older than the one we have.
+    Stale,
+}
+
+impl Lease {
+    pub(super) fn begin_holding(
+        &mut self,
+        token: FencingToken,
+        until: MonoTime,
+        attempt: Attempt,
+        unsettled_create: bool,
+    ) {
+        let uid = self
+            .observed
+            .as_ref()
+            .map(|observed| observed.record.version.uid.clone());
+        self.state = State::Holding(Term {
+            token,
+            until,
+            last_problem: None,
+            acquire_time: attempt.renew_time,
+            uid: uid.unwrap_or_default(),
+            confirmed: attempt.emitted,
+            failures: 0,
+            unsettled_create,
+            episode: attempt.episode,
+        });
+        let next = attempt.emitted.saturating_add(self.config.renew_interval());
+        self.pause(next, Next::Write, WakeReason::Renewal);
+    }
+
+    /// Sends the one PUT that a renewal costs.
+    pub(super) fn renew(&mut self, now: Now) {
+        let State::Holding(term) = &self.state else {
+            return;
+        };
+        let episode = term.episode;
+        if self.runs_ahead(now) {
+            return self.lose(now, LostReason::Clock);
+        }
+        let renew_time = self.attempts.next_stamp(self.stamping_time(now));
+        let config = std::sync::Arc::clone(&self.config);
+        let change = Change {
+            holder: Some(config.identity()),
+            nonce: self.nonce,
+            acquire_time: None,
+            renew_time,
+            quarantine: QuarantineMark::Keep,
+        };
+        self.put(now, &change, episode, false);
+    }
+
+    pub(super) fn holding_reply(&mut self, now: Now, term: Term, in_flight: &InFlight, reply: Reply) {
+        let reading = in_flight.kind == Kind::Read;
+        match reply {
+            Reply::Record(record) if reading => self.look_at(now, term, *record),
+            Reply::Record(record) if self.confirms(in_flight, &record) => {
+                self.observe(now, *record);
+                self.confirmed(term, in_flight.emitted);
+            }
+            Reply::Absent if reading => {
+                self.observe_absence();
+                self.state = State::Holding(term);
+                self.lose(now, LostReason::Deleted);
+            }
+            Reply::Conflict => self.conflicted(now, term),
+            Reply::Trouble(trouble) => {
+                let next = if trouble.definite && !reading {
+                    Next::Write
+                } else {
+                    Next::Read
+                };
+                self.holding_trouble(now, term, trouble, next);
+            }
+            Reply::Record(_) | Reply::Deleted | Reply::Absent => {
+                self.holding_trouble(now, term, Trouble::unclear(Problem::NotConfirmed), Next::Read);
+            }
+        }
+    }
+
+    /// A write of this term is confirmed: it counts from that very write's emission, never from the reply.
+    fn confirmed(&mut self, mut term: Term, emitted: MonoTime) {
+        let until = emitted.saturating_add(self.config.validity());
+        if until > term.until {
+            term.until = until;
+            self.outbox.event(Event::Renewed { until });
+        }
+        term.confirmed = term.confirmed.max(emitted);
+        term.failures = 0;
+        term.last_problem = None;
+        let next = term.confirmed.saturating_add(self.config.renew_interval());
+        self.state = State::Holding(term);
+        self.pause(next, Next::Write, WakeReason::Renewal);
+    }
+
+    /// The record has changed: read it. At once the first time, then with pauses.
+    fn conflicted(&mut self, now: Now, mut term: Term) {
+        if term.failures == 0 {
+            term.failures = 1;
+            term.last_problem = Some(Problem::Conflict);
+            self.state = State::Holding(term);
+            return self.read(now);
+        }
+        self.holding_trouble(now, term, Trouble::definite(Problem::Conflict), Next::Read);
+    }
+
+    /// Takes in a record that was read during the term.
+    fn look_at(&mut self, now: Now, term: Term, record: Record) {
+        match self.standing(&term, &record) {
+            Standing::Ours(attempt) => {
+                self.observe(now, record);
+                if attempt.emitted > term.confirmed {
+                    return self.confirmed(term, attempt.emitted);
+                }
+                // Somebody edited something else, or our write has not landed: write again, at once. The
+                // second and every later conflict in a row has paused before this read.
+                self.state = State::Holding(term);
+                self.renew(now);
+            }
+            Standing::Over(reason) => {
+                self.observe(now, record);
+                self.state = State::Holding(term);
+                self.lose(now, reason);
+            }
+            Standing::Stale => {
+                self.holding_trouble(now, term, Trouble::unclear(Problem::StaleRead), Next::Read);
+            }
+        }
+    }
+
+    fn standing(&self, term: &Term, record: &Record) -> Standing {
+        let last = self
+            .observed
+            .as_ref()
+            .and_then(|observed| observed.record.token());
+        if record.token() < last {
+            return Standing::Stale;
+        }
+        if record.version.uid != term.uid || record.terminating {
+            let foreign = record
+                .holder
+                .identity()
+                .filter(|holder| *holder != self.config.identity());
+            return Standing::Over(match foreign {
+                Some(by) if !record.terminating => LostReason::TakenOver { by: Some(by.clone()) },
+                _ => LostReason::Deleted,
+            });
+        }
+        match &record.holder {
+            Holder::Nobody => Standing::Over(LostReason::Cleared),
+            Holder::Unreadable => Standing::Over(LostReason::TakenOver { by: None }),
+            Holder::Named(by) if by != self.config.identity() => {
+                Standing::Over(LostReason::TakenOver { by: Some(by.clone()) })
+            }
+            Holder::Named(_) => {
+                // Where somebody stripped the annotation, our acquireTime tells us from a twin.
+                let ours = record.nonce == Some(self.nonce)
+                    || (record.nonce.is_none() && record.acquire_time == Some(term.acquire_time));
+                let attempt = record
+                    .renew_time
+                    .filter(|_| ours)
+                    .and_then(|time| self.attempts.find(time));
+                attempt.map_or(Standing::Over(LostReason::Twin), |attempt| {
+                    Standing::Ours(*attempt)
+                })
+            }
+        }
+    }
+
+    fn holding_trouble(&mut self, now: Now, mut term: Term, trouble: Trouble, next: Next) {
+        term.failures = term.failures.saturating_add(1);
+        term.last_problem = Some(trouble.problem.clone());
+        let (failures, until) = (term.failures, term.until);
+        self.state = State::Holding(term);
+        let asked = trouble.retry_after.unwrap_or_default();
+        let retry_at = self.retry_at(now, failures, until, asked);
+        let problem = trouble.problem;
+        let unauthorized = problem == Problem::Unauthorized;
+        self.outbox.event(Event::Trouble {
+            problem,
+            retry_at: (retry_at < until).then_some(retry_at),
+        });
+        if unauthorized {
+            let not_before = if failures == 1 { now.mono } else { retry_at };
+            self.refresh_credentials(now, not_before, next);
+        } else {
+            self.pause(retry_at, next, WakeReason::Retry);
+        }
+    }
+
+    /// When to try again: with growing pauses, but so that one whole attempt is left before the term ends.
+    fn retry_at(&mut self, now: Now, failures: u32, until: MonoTime, asked: Duration) -> MonoTime {
+        let (base, most) = (self.config.retry_delay(), self.config.renew_interval());
+        let delay = self.backoff(base, failures, most).max(asked);
+        let retry_at = now.mono.saturating_add(delay);
+        let last_chance = until.saturating_sub(self.config.request_timeout());
+        if now.mono < last_chance {
+            retry_at.min(last_chance)
+        } else {
+            retry_at
+        }
+    }
+
+    /// The term is over, against our will.
+    pub(super) fn lose(&mut self, now: Now, reason: LostReason) {
+        let State::Holding(term) = std::mem::take(&mut self.state) else {
+            return;
+        };
+        self.outbox.event(Event::Lost {
+            token: term.token,
+            reason: reason.clone(),
+        });
+        self.stop();
+        // What we last wrote, or may still write, keeps naming us.
+        let unsettled = matches!(reason, LostReason::Expired { .. } | LostReason::Clock);
+        let delay = match reason {
+            LostReason::Clock => Duration::ZERO,
+            LostReason::Expired { .. } => self.rng.jitter(self.config.retry_delay()),
+            _ => self.rng.jitter(self.config.acquire_retry_delay()),
+        };
+        self.rest_or_wait(now.mono.saturating_add(delay), WakeReason::Retry, unsettled);
+    }
+}

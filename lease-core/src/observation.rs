@@ -1,0 +1,142 @@
+//! A contender's view of the record: since when nothing has changed, and so whether it may be taken.
+
+use std::time::Duration;
+
+use crate::attempts::{Attempt, Attempts};
+use crate::config::Config;
+use crate::event::{Acquisition, Denial, DenialReason};
+use crate::identifiers::Nonce;
+use crate::time::{MonoTime, Now};
+use crate::wire::{Holder, Record};
+
+/// The record as last read, and since when its state has been what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Observation {
+    pub(crate) record: Record,
+    /// Taken after the bytes arrived: an earlier instant would let us take a lease too early.
+    pub(crate) since: MonoTime,
+    /// An earlier incarnation of us wrote it, and it was found at our first read.
+    pub(crate) reclaimable: bool,
+}
+
+/// What may be done about a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// A write of this incarnation put our name there.
+    Own(Attempt),
+    /// It may be taken.
+    Take(Acquisition),
+    /// It may not.
+    Refuse(Denial),
+}
+
+/// Who is asking, and with which clocks.
+pub(crate) struct Judge<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) nonce: Nonce,
+    pub(crate) attempts: &'a Attempts,
+    pub(crate) now: Now,
+    /// Whether the wall clock may decide: rule (b).
+    pub(crate) wall_is_trusted: bool,
+}
+
+impl Judge<'_> {
+    /// The attempt that the record shows, if this very incarnation wrote it.
+    pub(crate) fn own_attempt(&self, record: &Record) -> Option<Attempt> {
+        let ours = record.holder.identity() == Some(self.config.identity()) && self.has_our_nonce(record);
+        ours.then(|| self.attempts.find(record.renew_time?).copied())?
+    }
+
+    pub(crate) fn has_our_nonce(&self, record: &Record) -> bool {
+        record.nonce == Some(self.nonce)
+    }
+
+    pub(crate) fn verdict(&self, observation: &Observation) -> Verdict {
+        let record = &observation.record;
+        if record.terminating {
+            return Verdict::Refuse(Denial {
+                holder: record.holder.identity().cloned(),
+                reason: DenialReason::Terminating,
+                retry_at: self.now.mono.saturating_add(self.config.poll_interval()),
+            });
+        }
+        if record.holder == Holder::Nobody {
+            return Verdict::Take(Acquisition::Vacant);
+        }
+        if let Some(attempt) = self.own_attempt(record) {
+            return Verdict::Own(attempt);
+        }
+        if observation.reclaimable {
+            return Verdict::Take(Acquisition::Reclaimed);
+        }
+        let holder = record.holder.identity().cloned();
+        if self.is_expired(observation) {
+            return Verdict::Take(Acquisition::TakenOver { previous: holder });
+        }
+        let twin = holder.as_ref() == Some(self.config.identity());
+        Verdict::Refuse(Denial {
+            holder,
+            reason: if twin {
+                DenialReason::DuplicateIdentity
+            } else {
+                DenialReason::Held
+            },
+            retry_at: self.expires_at(observation),
+        })
+    }
+
+    fn is_expired(&self, observation: &Observation) -> bool {
+        self.observed_expiry(observation) <= self.now.mono || self.is_expired_by_timestamp(observation)
+    }
+
+    /// Rule (a): our own monotonic clock has advanced by W and nothing changed.
+    fn observed_expiry(&self, observation: &Observation) -> MonoTime {
+        observation
+            .since
+            .saturating_add(wait(&observation.record, self.config))
+    }
+
+    /// Rule (b): our own wall clock is past `renewTime + W + max_clock_skew`.
+    fn is_expired_by_timestamp(&self, observation: &Observation) -> bool {
+        self.until_timestamp_expiry(observation)
+            .is_some_and(|left| left.is_zero())
+    }
+
+    /// How long until rule (b) frees the record; `None` where it may not decide.
+    fn until_timestamp_expiry(&self, observation: &Observation) -> Option<Duration> {
+        let skew = self.config.max_clock_skew().filter(|_| self.wall_is_trusted)?;
+        let waited = wait(&observation.record, self.config).saturating_add(skew);
+        let expiry = observation.record.renew_time?.saturating_add(waited);
+        let past = self.now.wall > expiry;
+        Some(if past {
+            Duration::ZERO
+        } else {
+            expiry
+                .saturating_since(self.now.wall)
+                .saturating_add(Duration::from_micros(1))
+        })
+    }
+
+    /// When the record expires if nothing changes, by whichever rule is first.
+    pub(crate) fn expires_at(&self, observation: &Observation) -> MonoTime {
+        let observed = self.observed_expiry(observation);
+        match self.until_timestamp_expiry(observation) {
+            Some(left) => observed.min(self.now.mono.saturating_add(left)),
+            None => observed,
+        }
+    }
+}
+
+/// The wait for a record: W, and what was asked for on top of it.
+fn wait(record: &Record, config: &Config) -> Duration {
+    let claimed = record.duration().unwrap_or(Duration::ZERO);
+    let believed = claimed.max(config.lease_duration()).min(config.max_foreign_ttl());
+    let grace = if record.nonce.is_none() {
+        config.foreign_holder_grace()
+    } else {
+        Duration::ZERO
+    };
+    believed
+        .saturating_add(grace)
+        .saturating_add(config.takeover_delay())
+}

@@ -1,0 +1,601 @@
+//! The numbered clauses.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lease_core::{
+    Action, AttemptOutcome, Command, Event, FencingToken, Held, Input, Lease, MonoTime, Now, Output,
+    RequestId, Status, WallTime,
+};
+use proptest::prelude::*;
+
+use super::cases;
+use super::plan::{Drain, Plan, drained, hostile};
+use super::server::text;
+use super::world::{World, events};
+
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+/// Polls everything out of a copy and tells it as text.
+fn told(lease: &Lease) -> String {
+    let mut copy = lease.clone();
+    let mut text = String::new();
+    loop {
+        let output = copy.poll();
+        text += &format!("{output:?}\n");
+        if matches!(output, Output::Idle { .. }) {
+            return text;
+        }
+    }
+}
+
+/// Carries out a plan step by step: the law hands the input to the machine itself.
+fn step_by_step(
+    plan: &Plan,
+    mut law: impl FnMut(&mut World, Now, Input) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let mut world = World::new(plan);
+    for step in &world.steps(plan) {
+        let input = world.aim(step);
+        let clamped = Now {
+            mono: world.high,
+            ..world.now
+        };
+        law(&mut world, clamped, input)?;
+        world.drain(step.drain);
+    }
+    Ok(())
+}
+
+fn the_ids(input: &Input) -> Option<RequestId> {
+    match input {
+        Input::Response { id, .. }
+        | Input::Failed { id, .. }
+        | Input::WatchChunk { id, .. }
+        | Input::WatchClosed { id }
+        | Input::CredentialsReady { id } => Some(*id),
+        Input::Tick | Input::TryAcquire | Input::Campaign | Input::Release => None,
+    }
+}
+
+/// What the events said about terms so far.
+#[derive(Clone, Debug, Default)]
+struct Grammar {
+    open: Option<(FencingToken, MonoTime)>,
+    last: Option<FencingToken>,
+}
+
+impl Grammar {
+    fn hear(&mut self, event: &Event) -> Result<(), TestCaseError> {
+        match event {
+            Event::Acquired { token, until, .. } => {
+                prop_assert!(self.open.is_none(), "acquired twice: {event:?} in {self:?}");
+                prop_assert!(self.last < Some(*token), "{event:?} after {self:?}");
+                self.last = Some(*token);
+                self.open = Some((*token, *until));
+            }
+            Event::Renewed { until } => {
+                let Some((_, before)) = &mut self.open else {
+                    return Err(TestCaseError::fail(format!("{event:?} without a term")));
+                };
+                prop_assert!(*until > *before, "{event:?} does not extend {before:?}");
+                *before = *until;
+            }
+            Event::Lost { token, .. } | Event::Released { token } => {
+                let open = self.open.take();
+                prop_assert_eq!(open.map(|(open, _)| open), Some(*token), "{:?}", event);
+            }
+            Event::AttemptEnded {
+                outcome: AttemptOutcome::Acquired { token } | AttemptOutcome::AlreadyHeld { token },
+                ..
+            } => prop_assert!(self.last >= Some(*token), "{event:?} in {self:?}"),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn never_panics(plan in hostile(150)) {
+        World::run(&plan, |world, _, _| {
+            let lease = &world.lease;
+            let looks = (lease.status(), lease.holder().cloned(), lease.stats(), lease.poll_timeout());
+            assert_ne!(format!("{looks:?} {lease:?}"), "");
+        });
+    }
+
+    /// Handling an input at some instant is the same as ticking at that instant and then handling it.
+    #[test]
+    fn clause_1_deadline_first(plan in hostile(60)) {
+        step_by_step(&plan, |world, now, input| {
+            let before = world.lease.check_alive(MonoTime::ZERO);
+            let mut in_two = world.lease.clone();
+            in_two.handle(now, Input::Tick);
+            in_two.handle(now, input.clone());
+            world.lease.handle(now, input);
+            prop_assert_eq!(&in_two, &world.lease);
+            let over = before.filter(|held| held.until <= now.mono).map(|held| held.token);
+            let after = world.lease.check_alive(MonoTime::ZERO).map(|held| held.token);
+            prop_assert!(over.is_none() || after != over, "revived: {before:?} at {now:?}");
+            Ok(())
+        })?;
+    }
+
+    /// `until` is the emission of the write that the reply shows, plus V; and at `until` it is over.
+    #[test]
+    fn clause_2_half_open_terms(plan in drained(80)) {
+        let validity = plan.setup.config().validity();
+        let mut failed = Ok(());
+        World::run(&plan, |world, input, outputs| {
+            let check = || {
+                if let Some(held) = world.lease.check_alive(world.high) {
+                    prop_assert!(held.until > world.high);
+                    prop_assert_eq!(world.lease.check_alive(held.until), None);
+                    let before = held.until.saturating_sub(NANOSECOND);
+                    prop_assert_eq!(world.lease.check_alive(before), Some(held));
+                }
+                for event in events(outputs) {
+                    let (Event::Acquired { until, .. } | Event::Renewed { until }) = event else {
+                        continue;
+                    };
+                    let Input::Response { response, .. } = input else {
+                        return Err(TestCaseError::fail(format!("{event:?} after {input:?}")));
+                    };
+                    prop_assert!(*until > world.high, "{event:?} at {:?}", world.high);
+                    let shown = serde_json::from_slice(response.body()).unwrap_or_default();
+                    let stamp = text(&shown, "/spec/renewTime");
+                    let mut emissions = world
+                        .sent
+                        .iter()
+                        .filter(|sent| sent.stamp().as_deref() == Some(stamp))
+                        .map(|sent| sent.polled_at.saturating_add(validity));
+                    prop_assert!(
+                        emissions.any(|allowed| allowed == *until),
+                        "{event:?} does not count from the emission of {stamp}"
+                    );
+                }
+                Ok(())
+            };
+            if failed.is_ok() {
+                failed = check();
+            }
+        });
+        failed?;
+    }
+
+    /// A request ends by its answer, by an abort, or not before the next one is sent.
+    #[test]
+    fn one_request_in_flight(plan in hostile(80)) {
+        let mut in_flight: BTreeSet<RequestId> = BTreeSet::new();
+        let mut aborted = BTreeSet::new();
+        let mut failed = Ok(());
+        World::run(&plan, |world, input, outputs| {
+            if let Input::Response { id, .. } | Input::Failed { id, .. } = input {
+                in_flight.remove(id);
+            }
+            let mut check = || {
+                for output in outputs {
+                    match output {
+                        Output::Action(Action::Send { id, .. }) => {
+                            prop_assert!(in_flight.is_empty(), "{id} beside {in_flight:?}");
+                            in_flight.insert(*id);
+                        }
+                        Output::Action(Action::Abort { id }) => {
+                            prop_assert!(world.find(*id).is_some() && aborted.insert(*id), "{id}");
+                            in_flight.remove(id);
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(())
+            };
+            if failed.is_ok() {
+                failed = check();
+            }
+        });
+        failed?;
+    }
+
+    /// A request that nobody answers ends itself at `give_up_at`, and not before.
+    #[test]
+    fn clause_3_one_request_in_flight(plan in drained(80)) {
+        let mut pending: Option<(RequestId, MonoTime)> = None;
+        step_by_step(&plan, |world, now, input| {
+            world.lease.handle(now, Input::Tick);
+            let outputs = world.drain(Drain::All);
+            for output in &outputs {
+                if let Output::Action(Action::Abort { id }) = output {
+                    let (asked, give_up_at) = pending.take().expect("only what was sent is aborted");
+                    prop_assert_eq!(*id, asked);
+                    prop_assert!(give_up_at <= now.mono, "{id} is given up too early");
+                }
+            }
+            let overdue = pending.filter(|(_, give_up_at)| *give_up_at <= now.mono);
+            prop_assert_eq!(overdue, None, "nobody answers at {:?}", now);
+            let ends = the_ids(&input).is_some() || matches!(input, Input::Release);
+            world.lease.handle(now, input);
+            if ends {
+                pending = None;
+            }
+            let sent = world.sent.len();
+            let wake = match world.drain(Drain::All).last() {
+                Some(Output::Idle { wake, .. }) => *wake,
+                _ => None,
+            };
+            // Whatever is under way, the machine wants to be woken by then.
+            if let Some(sent) = world.sent[sent..].last().or(world.sent.last()).filter(|sent| sent.give_up_at > now.mono)
+                && world.lease.status() != Status::Idle
+                && !sent.request.uri().path().eq("/")
+                && pending.is_none()
+                && sent.polled_at == now.mono
+            {
+                pending = Some((sent.id, sent.give_up_at));
+                prop_assert!(wake <= Some(sent.give_up_at), "{wake:?}");
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn ids_grow(plan in hostile(80)) {
+        let mut last = RequestId(0);
+        World::run(&plan, |_, _, outputs| {
+            for output in outputs {
+                if let Output::Action(Action::Send { id, .. } | Action::RefreshCredentials { id }) = output {
+                    assert!(*id > last, "{id} after {last}");
+                    last = *id;
+                }
+            }
+        });
+    }
+
+    /// An input for an id that is unknown, answered, aborted or not yet polled does nothing but count.
+    #[test]
+    fn stray_ids_change_nothing(plan in hostile(80)) {
+        let mut wanted: BTreeSet<RequestId> = BTreeSet::new();
+        step_by_step(&plan, |world, now, input| {
+            if let Some(id) = the_ids(&input).filter(|id| !wanted.contains(id)) {
+                let mut counted = world.lease.clone();
+                counted.handle(now, Input::WatchClosed { id });
+                let mut given = world.lease.clone();
+                given.handle(now, input.clone());
+                prop_assert_eq!(&given, &counted);
+                let mut ticked = world.lease.clone();
+                ticked.handle(now, Input::Tick);
+                prop_assert_eq!(told(&given), told(&ticked));
+                prop_assert_eq!(given.stats().stray_inputs, ticked.stats().stray_inputs + 1);
+            }
+            if let Some(id) = the_ids(&input)
+                && !matches!(input, Input::WatchChunk { .. } | Input::WatchClosed { .. })
+            {
+                wanted.remove(&id);
+            }
+            world.lease.handle(now, input);
+            // What a complete drain would bring now is wanted once the real drain has brought it.
+            let mut copy = world.clone();
+            for output in copy.drain(Drain::All) {
+                match output {
+                    Output::Action(Action::Abort { id }) => {
+                        wanted.remove(&id);
+                    }
+                    Output::Action(Action::Send { .. } | Action::RefreshCredentials { .. }) => wanted.clear(),
+                    _ => {}
+                }
+            }
+            // A superset: ids of the last two outputs that ask; the law above needs no more.
+            wanted.extend(copy.sent.iter().rev().take(1).map(|sent| sent.id));
+            if copy.sent.len() > world.sent.len() {
+                // Not polled for certain: the next step may find it polled or not.
+                wanted.extend(world.sent.iter().rev().take(1).map(|sent| sent.id));
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn term_grammar(plan in hostile(100)) {
+        let mut grammar = Grammar::default();
+        let mut failed = Ok(());
+        World::run(&plan, |world, _, outputs| {
+            let mut check = || {
+                for event in events(outputs) {
+                    grammar.hear(event)?;
+                }
+                if matches!(outputs.last(), Some(Output::Idle { .. })) {
+                    let held = world.lease.check_alive(world.high);
+                    prop_assert_eq!(held, grammar.open.map(|(token, until)| Held { until, token }));
+                    let holding = world.lease.status() == Status::Holding;
+                    prop_assert_eq!(holding, held.is_some());
+                }
+                Ok(())
+            };
+            if failed.is_ok() {
+                failed = check();
+            }
+        });
+        failed?;
+    }
+
+    /// The end of a term is queued before any later action.
+    #[test]
+    fn clause_4_every_beginning_has_one_end(plan in drained(100)) {
+        World::run(&plan, |_, _, outputs| {
+            let end = outputs.iter().rposition(|output| {
+                matches!(output, Output::Event(Event::Lost { .. } | Event::Released { .. }))
+            });
+            let action = outputs.iter().position(|output| matches!(output, Output::Action(_)));
+            if let (Some(end), Some(action)) = (end, action) {
+                assert!(end < action, "{outputs:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn one_answer_per_command(plan in drained(100)) {
+        let mut asked: BTreeSet<&str> = BTreeSet::new();
+        let mut hear = |outputs: &[Output], asked: &mut BTreeSet<&str>| {
+            for event in events(outputs) {
+                let answered = match event {
+                    Event::AttemptEnded { command: Command::TryAcquire, .. } => "try",
+                    Event::AttemptEnded { command: Command::Campaign, outcome } => {
+                        let settled = matches!(
+                            outcome,
+                            AttemptOutcome::Acquired { .. }
+                                | AttemptOutcome::AlreadyHeld { .. }
+                                | AttemptOutcome::Cancelled
+                        );
+                        prop_assert!(settled, "a campaign goes on: {event:?}");
+                        "campaign"
+                    }
+                    Event::ReleaseEnded { .. } => "release",
+                    _ => continue,
+                };
+                prop_assert!(asked.remove(answered), "nobody asked: {event:?}");
+            }
+            Ok(())
+        };
+        let mut end = None;
+        step_by_step(&plan, |world, now, input| {
+            // What a deadline answers was asked before; see clause 1.
+            world.lease.handle(now, Input::Tick);
+            hear(&world.drain(Drain::All), &mut asked)?;
+            let command = match input {
+                Input::TryAcquire => Some("try"),
+                Input::Campaign => Some("campaign"),
+                Input::Release => Some("release"),
+                _ => None,
+            };
+            asked.extend(command);
+            world.lease.handle(now, input);
+            hear(&world.drain(Drain::All), &mut asked)?;
+            if command == Some("release") {
+                prop_assert!(!asked.contains("try") && !asked.contains("campaign"), "not cancelled");
+            }
+            end = Some(world.clone());
+            Ok(())
+        })?;
+        // A release, and time: everything is answered and the machine rests.
+        if let Some(mut world) = end.filter(|world| world.high.as_nanos() < u64::MAX / 4) {
+            world.lease.handle(world.now, Input::Release);
+            asked.insert("release");
+            hear(&world.drain(Drain::All), &mut asked)?;
+            for _ in 0..2000 {
+                let Some(wake) = world.wake() else { break };
+                world.now.mono = wake;
+                world.high = wake;
+                world.lease.handle(world.now, Input::Tick);
+                hear(&world.drain(Drain::All), &mut asked)?;
+            }
+            prop_assert!(asked.is_empty(), "never answered: {asked:?}");
+            prop_assert_eq!(world.lease.status(), Status::Idle);
+        }
+    }
+
+    /// A command that was given many times before anybody looked has between one answer and as many.
+    #[test]
+    fn answers_never_outnumber_commands(plan in hostile(100)) {
+        let (mut asked, mut answered) = ([0; 3], [0; 3]);
+        World::run(&plan, |_, input, outputs| {
+            match input {
+                Input::TryAcquire => asked[0] += 1,
+                Input::Campaign => asked[1] += 1,
+                Input::Release => asked[2] += 1,
+                _ => {}
+            }
+            for event in events(outputs) {
+                match event {
+                    Event::AttemptEnded { command: Command::TryAcquire, .. } => answered[0] += 1,
+                    Event::AttemptEnded { command: Command::Campaign, .. } => answered[1] += 1,
+                    Event::ReleaseEnded { .. } => answered[2] += 1,
+                    _ => {}
+                }
+            }
+            assert!((0..3).all(|kind| answered[kind] <= asked[kind]), "{answered:?} of {asked:?}");
+        });
+    }
+
+    #[test]
+    fn tokens_strictly_grow(plan in hostile(120)) {
+        let mut last = None;
+        World::run(&plan, |_, _, outputs| {
+            for event in events(outputs) {
+                if let Event::Acquired { token, .. } = event {
+                    assert!(Some(*token) > last, "{token} after {last:?}");
+                    last = Some(*token);
+                }
+            }
+        });
+    }
+
+    /// A monotonic reading below the highest counts as the highest, and as one in the statistics.
+    #[test]
+    fn clause_5_clocks_are_not_trusted(plan in hostile(60)) {
+        step_by_step(&plan, |world, now, input| {
+            let mut raw = world.lease.clone();
+            raw.handle(world.now, input.clone());
+            world.lease.handle(now, input);
+            prop_assert_eq!(told(&raw), told(&world.lease));
+            let (there, here) = (raw.check_alive(MonoTime::ZERO), world.lease.check_alive(world.high));
+            prop_assert_eq!(there, here);
+            let clamped = u64::from(world.now.mono != now.mono);
+            prop_assert_eq!(raw.stats().clamped_clocks, world.lease.stats().clamped_clocks + clamped);
+            Ok(())
+        })?;
+    }
+
+    /// Whatever the wall clock says: a tick never moves `until`, and a reply moves it to where it would have
+    /// been moved anyway, or ends the term.
+    #[test]
+    fn wall_clock_jumps_never_extend_a_term(plan in drained(60), jump in any::<i64>(), shift in -1_000_000_000..1_000_000_000_i64) {
+        step_by_step(&plan, |world, now, input| {
+            let before = world.lease.check_alive(now.mono);
+            let mut straight = world.lease.clone();
+            straight.handle(now, input.clone());
+            let straight = straight.check_alive(now.mono);
+            for wall in [WallTime::from_micros(jump), now.wall.offset_by(shift)] {
+                let jumped = Now { wall, ..now };
+                let mut ticked = world.lease.clone();
+                ticked.handle(jumped, Input::Tick);
+                let after = ticked.check_alive(now.mono);
+                prop_assert!(after.is_none() || after == before, "{before:?} to {after:?}");
+                let mut given = world.lease.clone();
+                given.handle(jumped, input.clone());
+                let given = given.check_alive(now.mono);
+                if let (Some(straight), Some(given)) = (straight, given) {
+                    prop_assert_eq!(straight, given);
+                }
+                prop_assert!(given.is_none() || before.is_some() || straight.is_some(), "revived: {given:?}");
+            }
+            world.lease.handle(now, input);
+            Ok(())
+        })?;
+    }
+
+    /// The watch changes nothing, as long as it is not used.
+    #[test]
+    fn clause_6_the_watch_is_a_hint(plan in hostile(60), bytes in any::<Vec<u8>>()) {
+        step_by_step(&plan, |world, now, input| {
+            let mut ticked = world.lease.clone();
+            ticked.handle(now, Input::Tick);
+            let id = the_ids(&input).unwrap_or(RequestId(1));
+            for hint in [Input::WatchChunk { id, bytes: bytes.clone().into() }, Input::WatchClosed { id }] {
+                let mut hinted = world.lease.clone();
+                hinted.handle(now, hint);
+                prop_assert_eq!(told(&hinted), told(&ticked));
+                prop_assert_eq!(hinted.check_alive(now.mono), ticked.check_alive(now.mono));
+            }
+            world.lease.handle(now, input);
+            Ok(())
+        })?;
+    }
+
+    /// After a drain `wake` lies ahead; before it, the machine is due at once.
+    #[test]
+    fn progress_law(plan in hostile(100)) {
+        World::run(&plan, |world, _, outputs| {
+            if let Some(Output::Idle { wake, .. }) = outputs.last() {
+                assert!(wake.is_none_or(|wake| wake > world.high), "{wake:?} at {:?}", world.high);
+                assert_eq!(world.lease.poll_timeout(), *wake);
+            } else if told(&world.lease).lines().count() > 1 {
+                assert_eq!(world.lease.poll_timeout(), Some(world.high));
+            }
+        });
+    }
+
+    /// Whatever comes without a drain, at most sixteen outputs wait.
+    #[test]
+    fn bounded_queue(plan in hostile(60), rest in super::plan::undrained(80)) {
+        let mut world = World::run(&plan, |_, _, _| {});
+        world.drain(Drain::All);
+        for step in &rest {
+            let input = world.aim(step);
+            world.lease.handle(world.now, input);
+        }
+        let outputs = world.drain(Drain::All);
+        prop_assert!(outputs.len() - 1 <= 16, "{} outputs: {outputs:#?}", outputs.len() - 1);
+    }
+
+    /// A tick that is not due changes nothing but the clock.
+    #[test]
+    fn extra_ticks_before_wake_change_nothing(
+        plan in drained(60),
+        extra in proptest::collection::vec((any::<u64>(), any::<i64>()), 1..40),
+    ) {
+        let mut at = 0;
+        let mut without: Option<Lease> = None;
+        step_by_step(&plan, |world, now, input| {
+            let plain = without.get_or_insert_with(|| world.lease.clone());
+            for _ in 0..2 {
+                let (nanos, wall) = extra[at % extra.len()];
+                at += 1;
+                // Between the last reading and this one, and before the machine wants to be woken.
+                let first = world.lease.poll_timeout().map_or(now.mono, |wake| wake.saturating_sub(NANOSECOND));
+                let most = first.min(now.mono);
+                let early = Now {
+                    mono: most.saturating_sub(Duration::from_nanos(nanos % 5_000_000_000)),
+                    wall: WallTime::from_micros(wall),
+                };
+                world.lease.handle(early, Input::Tick);
+                prop_assert_eq!(told(&world.lease).lines().count(), 1, "nothing was due");
+            }
+            world.lease.handle(now, input.clone());
+            plain.handle(now, input);
+            prop_assert_eq!(told(plain), told(&world.lease));
+            let seen = (world.lease.check_alive(now.mono), world.lease.status());
+            prop_assert_eq!((plain.check_alive(now.mono), plain.status()), seen);
+            while !matches!(plain.poll(), Output::Idle { .. }) {}
+            Ok(())
+        })?;
+    }
+
+    /// Commands at one instant, none of them a release of what they began: drained one by one or at the end,
+    /// the machine is the same.
+    #[test]
+    fn draining_late_ends_in_the_same_state(
+        plan in drained(60),
+        batch in proptest::collection::vec(0..4_u8, 1..8),
+        release in any::<bool>(),
+    ) {
+        let mut early = World::run(&plan, |_, _, _| {});
+        early.now.mono = early.high;
+        let mut late = early.clone();
+        let commands = batch.iter().map(|kind| match kind {
+            0 => Input::Tick,
+            1 => Input::TryAcquire,
+            2 => Input::Campaign,
+            _ => Input::WatchClosed { id: RequestId(1) },
+        });
+        let commands = release.then_some(Input::Release).into_iter().chain(commands);
+        let mut told_early = BTreeSet::new();
+        for command in commands {
+            early.lease.handle(early.now, command.clone());
+            late.lease.handle(late.now, command);
+            let outputs = early.drain(Drain::All);
+            told_early.extend(outputs.iter().map(|output| format!("{output:?}")));
+        }
+        let told_late: BTreeSet<_> = late.drain(Drain::All).iter().map(|output| format!("{output:?}")).collect();
+        prop_assert_eq!(&early.lease, &late.lease);
+        prop_assert!(told_late.is_subset(&told_early), "{told_late:?}");
+    }
+
+    #[test]
+    fn clause_8_same_inputs_same_outputs(plan in hostile(80)) {
+        let run = || {
+            let mut log = String::new();
+            let world = World::run(&plan, |_, input, outputs| log += &format!("{input:?}\n{outputs:?}\n"));
+            (log, world.lease)
+        };
+        let (one, other) = (run(), run());
+        prop_assert_eq!(&one, &other);
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let hash = |lease: &Lease| {
+            let mut hasher = DefaultHasher::new();
+            lease.hash(&mut hasher);
+            hasher.finish()
+        };
+        prop_assert_eq!(hash(&one.1), hash(&other.1));
+    }
+}

@@ -1,0 +1,595 @@
+//! Two or three machines, one API server, a bad network, and somebody who knows the true time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::DATE;
+use http::{Method, Request, Response};
+use lease_core::{
+    Action, AttemptOutcome, Config, Event, Failure, Input, Lease, MonoTime, Now, Output, ReleasePolicy,
+    RequestId, SameIdentity, Seed, WallTime,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use super::plan::Command;
+use super::server::{Commit, Server, text, writer};
+use super::world::http_date;
+use crate::support::{EPOCH, status};
+
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MILLISECOND;
+/// When the faults begin.
+const START: u64 = 10_000 * SECOND;
+/// How long they last.
+const TROUBLED: u64 = 40 * SECOND;
+/// How long it may take until somebody holds again: late writes, W, a quarantine and retries.
+const HEALING: u64 = 40 * SECOND;
+
+/// What makes one run differ from another, beside its fates and its script.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) policy: ReleasePolicy,
+    /// All members have one identity, and know it: `SameIdentity::Contend`.
+    pub(crate) shared_identity: bool,
+    /// Whether records may vanish behind everybody's back.
+    pub(crate) deletes: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) rules: Rules,
+    members: Vec<Clocks>,
+    /// Whether wall clocks may decide. If so they stay within half of `max_clock_skew`.
+    walls_decide: bool,
+    fates: Vec<Fate>,
+    script: Vec<(u64, usize, Act)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    ttl_millis: u64,
+    offset: u64,
+    /// Local seconds in a million true ones.
+    rate: u64,
+    wall_error: i64,
+}
+
+/// What becomes of one request.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    there: u64,
+    back: u64,
+    kind: FateKind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum FateKind {
+    Good,
+    /// It never arrives; `bool`: and the sender is told so.
+    NotSent(bool),
+    /// It arrives, the answer does not; `bool`: and the sender is told that something broke.
+    NoReply(bool),
+    /// It arrives once more after that many milliseconds.
+    Copied(u64),
+    /// The server refuses without looking.
+    Busy(u16),
+    /// It takes effect, and something between answers with an error.
+    Masked(u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Command(Command),
+    /// The process dies, and another one with its identity starts.
+    Restart,
+    /// The process does not run for that many milliseconds; its clock does.
+    Sleep(u64),
+    /// The wall clock is now off by this part of what it may be, in percent.
+    Wall(i64),
+    Label,
+    StripNonce,
+    Finalizers(bool),
+    Delete,
+}
+
+pub(crate) fn scenarios(rules: Rules) -> impl Strategy<Value = Scenario> {
+    let clocks = (
+        select(vec![1800_u64, 2000, 2500, 3000]),
+        0..1_000_000 * SECOND,
+        prop_oneof![select(vec![950_000_u64, 1_050_000]), 950_000..1_050_001_u64],
+        -100..101_i64,
+    )
+        .prop_map(|(ttl_millis, offset, rate, wall_error)| Clocks {
+            ttl_millis,
+            offset,
+            rate,
+            wall_error,
+        });
+    let delays = prop_oneof![
+        20 => 0..30_u64,
+        3 => 200..900_u64,
+        1 => 1000..9000_u64,
+    ];
+    let kinds = prop_oneof![
+        40 => Just(FateKind::Good),
+        2 => any::<bool>().prop_map(FateKind::NotSent),
+        4 => any::<bool>().prop_map(FateKind::NoReply),
+        2 => (0..6000_u64).prop_map(FateKind::Copied),
+        2 => select(vec![401_u16, 429, 503]).prop_map(FateKind::Busy),
+        2 => select(vec![500_u16, 504]).prop_map(FateKind::Masked),
+    ];
+    let fate = (delays.clone(), delays, kinds).prop_map(|(there, back, kind)| Fate { there, back, kind });
+    let acts = prop_oneof![
+        10 => Just(Act::Command(Command::TryAcquire)),
+        8 => Just(Act::Command(Command::Campaign)),
+        6 => Just(Act::Command(Command::Release)),
+        2 => Just(Act::Restart),
+        4 => (0..6000_u64).prop_map(Act::Sleep),
+        3 => (-100..101_i64).prop_map(Act::Wall),
+        2 => Just(Act::Label),
+        1 => Just(Act::StripNonce),
+        1 => any::<bool>().prop_map(Act::Finalizers),
+        4 => Just(if rules.deletes { Act::Delete } else { Act::Label }),
+    ];
+    (
+        vec(clocks, 2..4),
+        any::<bool>(),
+        vec(fate, 1..120),
+        vec((0..TROUBLED / MILLISECOND, 0..3_usize, acts), 2..40),
+    )
+        .prop_map(move |(members, walls_decide, fates, script)| Scenario {
+            rules,
+            members,
+            walls_decide,
+            fates,
+            script,
+        })
+}
+
+/// What went wrong, by law.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Violations {
+    pub(crate) overlaps: Vec<String>,
+    pub(crate) tokens: Vec<String>,
+    pub(crate) deletions: Vec<String>,
+    pub(crate) denials: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Member {
+    lease: Lease,
+    clocks: Clocks,
+    incarnation: u64,
+    asleep_until: u64,
+    /// The true time until which the process believes that it holds.
+    alive_until: u64,
+    wake_at: Option<u64>,
+    last_id: u64,
+    /// Writes up to this id were promised to win no more.
+    denied: u64,
+}
+
+#[derive(Debug)]
+enum Happening {
+    Act(usize, Act),
+    Wake(usize),
+    Arrives(Parcel),
+    /// For this incarnation of this member.
+    Input(usize, u64, Input),
+}
+
+#[derive(Clone, Debug)]
+struct Parcel {
+    from: usize,
+    incarnation: u64,
+    nonce: String,
+    id: RequestId,
+    request: Request<Bytes>,
+    fate: Fate,
+    copy: bool,
+}
+
+pub(crate) struct Fleet {
+    scenario: Scenario,
+    members: Vec<Member>,
+    server: Server,
+    queue: BTreeMap<(u64, u64), Happening>,
+    order: u64,
+    now: u64,
+    fates_used: usize,
+    last_token: u64,
+    /// How many terms there were, how many requests arrived.
+    pub(crate) terms: usize,
+    pub(crate) holders: BTreeSet<usize>,
+    pub(crate) violations: Violations,
+}
+
+impl Fleet {
+    pub(crate) fn run(scenario: &Scenario) -> Self {
+        let mut fleet = Self {
+            scenario: scenario.clone(),
+            members: Vec::new(),
+            server: Server::default(),
+            queue: BTreeMap::new(),
+            order: 0,
+            now: START,
+            fates_used: 0,
+            last_token: 0,
+            terms: 0,
+            holders: BTreeSet::new(),
+            violations: Violations::default(),
+        };
+        for index in 0..scenario.members.len() {
+            let member = fleet.start(index, 0);
+            fleet.members.push(member);
+        }
+        for &(at, who, act) in &scenario.script {
+            fleet.schedule(
+                START + at * MILLISECOND,
+                Happening::Act(who % scenario.members.len(), act),
+            );
+        }
+        fleet.run_until(START + TROUBLED);
+        fleet
+    }
+
+    /// From now on nothing goes wrong, and everybody wants the lease. Whether somebody gets it.
+    pub(crate) fn heals(&mut self) -> bool {
+        self.server.finalizers = false;
+        if self
+            .server
+            .object
+            .as_ref()
+            .is_some_and(|object| !text(object, "/metadata/deletionTimestamp").is_empty())
+        {
+            self.server.remove();
+        }
+        self.fates_used = usize::MAX;
+        for index in 0..self.members.len() {
+            self.schedule(self.now, Happening::Act(index, Act::Command(Command::Campaign)));
+        }
+        self.run_until(self.now + HEALING);
+        self.members.iter().any(|member| member.alive_until > self.now)
+    }
+
+    fn run_until(&mut self, end: u64) {
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= end) {
+            let ((at, _), happening) = entry.remove_entry();
+            self.now = self.now.max(at);
+            self.happen(happening);
+        }
+        self.now = end;
+    }
+
+    fn start(&self, index: usize, incarnation: u64) -> Member {
+        let clocks = self.scenario.members[index];
+        let seed = Seed(u128::from(incarnation) * 16 + index as u128 + 1);
+        let now = self.read(clocks);
+        Member {
+            lease: Lease::new(self.config(index, clocks), seed, now),
+            clocks,
+            incarnation,
+            asleep_until: 0,
+            alive_until: 0,
+            wake_at: None,
+            last_id: 0,
+            denied: 0,
+        }
+    }
+
+    fn config(&self, index: usize, clocks: Clocks) -> Config {
+        let Rules {
+            policy,
+            shared_identity,
+            ..
+        } = self.scenario.rules;
+        let mut builder = Config::builder()
+            .namespace("default")
+            .name("job")
+            .identity(if shared_identity { "twin".to_owned() } else { format!("member-{index}") })
+            .ttl(Duration::from_millis(clocks.ttl_millis))
+            .quarantine(Duration::from_secs(3))
+            .release_policy(policy);
+        if shared_identity {
+            builder = builder.same_identity(SameIdentity::Contend);
+        }
+        if !self.scenario.walls_decide {
+            builder = builder.max_clock_skew(None);
+        }
+        builder.build().expect("a valid configuration")
+    }
+
+    fn schedule(&mut self, at: u64, happening: Happening) {
+        self.order += 1;
+        self.queue.insert((at, self.order), happening);
+    }
+
+    fn read(&self, clocks: Clocks) -> Now {
+        let passed = u128::from(self.now) * u128::from(clocks.rate) / 1_000_000;
+        // Half of the default `max_clock_skew` of 10 s where wall clocks decide, else an hour.
+        let most: i64 = if self.scenario.walls_decide { 5_000_000 } else { 3_600_000_000 };
+        Now {
+            mono: MonoTime::from_nanos(clocks.offset + passed as u64),
+            wall: self.true_wall().offset_by(most / 100 * clocks.wall_error),
+        }
+    }
+
+    fn true_wall(&self) -> WallTime {
+        EPOCH.offset_by((self.now / 1000) as i64)
+    }
+
+    /// The first true time at which a member's clock shows `at`.
+    fn true_time(clocks: Clocks, at: MonoTime) -> u64 {
+        let passed = u128::from(at.as_nanos().saturating_sub(clocks.offset)) * 1_000_000;
+        u64::try_from(passed.div_ceil(u128::from(clocks.rate))).unwrap_or(u64::MAX)
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrives(parcel) => self.arrive(parcel),
+            Happening::Wake(who) => {
+                if self.members[who].wake_at == Some(self.now) {
+                    if self.sleeps(who, Happening::Wake(who)).is_some() {
+                        self.give(who, Input::Tick);
+                    } else {
+                        self.members[who].wake_at = Some(self.members[who].asleep_until);
+                    }
+                }
+            }
+            Happening::Input(who, incarnation, input) => {
+                if self.members[who].incarnation == incarnation {
+                    let again = Happening::Input(who, incarnation, input);
+                    if let Some(Happening::Input(_, _, input)) = self.sleeps(who, again) {
+                        self.give(who, input);
+                    }
+                }
+            }
+            Happening::Act(who, act) => self.act(who, act),
+        }
+    }
+
+    /// Puts off what happens to a sleeping process.
+    fn sleeps(&mut self, who: usize, happening: Happening) -> Option<Happening> {
+        let until = self.members[who].asleep_until;
+        if until <= self.now {
+            return Some(happening);
+        }
+        self.schedule(until, happening);
+        None
+    }
+
+    fn act(&mut self, who: usize, act: Act) {
+        match act {
+            Act::Command(command) => {
+                let input = match command {
+                    Command::TryAcquire => Input::TryAcquire,
+                    Command::Campaign => Input::Campaign,
+                    Command::Release => Input::Release,
+                };
+                let incarnation = self.members[who].incarnation;
+                self.happen(Happening::Input(who, incarnation, input));
+            }
+            Act::Restart => {
+                let clocks = self.members[who].clocks;
+                let mut member = self.start(who, self.members[who].incarnation + 1);
+                member.clocks = clocks;
+                self.members[who] = member;
+            }
+            Act::Sleep(millis) => self.members[who].asleep_until = self.now + millis * MILLISECOND,
+            Act::Wall(percent) => self.members[who].clocks.wall_error = percent,
+            Act::Label => {
+                let label = json!({"edited": self.now.to_string()});
+                self.server.edit(|object| object["metadata"]["labels"] = label);
+            }
+            Act::StripNonce => self.server.edit(|object| {
+                if let Some(marks) = object["metadata"]["annotations"].as_object_mut() {
+                    marks.remove(super::server::NONCE);
+                }
+            }),
+            Act::Finalizers(on) => {
+                self.server.finalizers = on;
+                self.server.edit(|object| {
+                    object["metadata"]["finalizers"] = if on { json!(["example.com/keep"]) } else { Value::Null };
+                });
+                if !on && self.going() {
+                    self.server.remove();
+                }
+            }
+            Act::Delete => self.server.remove(),
+        }
+    }
+
+    fn going(&self) -> bool {
+        let object = self.server.object.as_ref();
+        object.is_some_and(|object| !text(object, "/metadata/deletionTimestamp").is_empty())
+    }
+
+    /// Hands in an input, carries out what comes of it, and looks at who believes what.
+    fn give(&mut self, who: usize, input: Input) {
+        let now = self.read(self.members[who].clocks);
+        self.members[who].lease.handle(now, input);
+        loop {
+            match self.members[who].lease.poll() {
+                Output::Action(Action::Send { id, request, .. }) => self.send(who, id, request),
+                Output::Action(Action::RefreshCredentials { id }) => {
+                    let ready = Happening::Input(
+                        who,
+                        self.members[who].incarnation,
+                        Input::CredentialsReady { id },
+                    );
+                    self.schedule(self.now + 5 * MILLISECOND, ready);
+                }
+                Output::Action(_) => {}
+                Output::Event(event) => self.hear(who, &event),
+                Output::Idle { wake, .. } => {
+                    let clocks = self.members[who].clocks;
+                    let wake = wake.map(|wake| Self::true_time(clocks, wake));
+                    self.members[who].wake_at = wake;
+                    if let Some(at) = wake {
+                        self.schedule(at, Happening::Wake(who));
+                    }
+                    break;
+                }
+            }
+        }
+        self.look(who, now);
+    }
+
+    fn hear(&mut self, who: usize, event: &Event) {
+        match event {
+            Event::Acquired { token, .. } => {
+                self.terms += 1;
+                self.holders.insert(who);
+                if token.as_u64() <= self.last_token {
+                    let last = self.last_token;
+                    self.violations
+                        .tokens
+                        .push(format!("member {who}: {token} after {last}"));
+                }
+                self.last_token = token.as_u64();
+            }
+            Event::AttemptEnded {
+                outcome: AttemptOutcome::Denied(_),
+                ..
+            } => self.members[who].denied = self.members[who].last_id,
+            _ => {}
+        }
+    }
+
+    fn look(&mut self, who: usize, now: Now) {
+        let held = self.members[who].lease.check_alive(now.mono);
+        let clocks = self.members[who].clocks;
+        self.members[who].alive_until = held.map_or(0, |held| Self::true_time(clocks, held.until));
+        if held.is_none() {
+            return;
+        }
+        for (other, member) in self.members.iter().enumerate() {
+            if other != who && member.alive_until > self.now {
+                let overlap = (member.alive_until - self.now) / 1000;
+                let at = (self.now - START) / MILLISECOND;
+                self.violations.overlaps.push(format!(
+                    "at {at} ms member {who} holds while {other} does for {overlap} us more"
+                ));
+            }
+        }
+    }
+
+    fn send(&mut self, who: usize, id: RequestId, request: Request<Bytes>) {
+        let fates = &self.scenario.fates;
+        let fate = if self.fates_used == usize::MAX {
+            Fate {
+                there: 2,
+                back: 2,
+                kind: FateKind::Good,
+            }
+        } else {
+            self.fates_used += 1;
+            fates[(self.fates_used - 1) % fates.len()]
+        };
+        let member = &mut self.members[who];
+        member.last_id = id.0;
+        let parcel = Parcel {
+            from: who,
+            incarnation: member.incarnation,
+            nonce: member.lease.nonce().to_string(),
+            id,
+            request,
+            fate,
+            copy: false,
+        };
+        let arrives = self.now + fate.there * MILLISECOND;
+        match fate.kind {
+            FateKind::NotSent(told) => {
+                if told {
+                    self.fail(&parcel, Failure::NotSent);
+                }
+                return;
+            }
+            FateKind::Copied(after) => {
+                let copy = Parcel {
+                    copy: true,
+                    ..parcel.clone()
+                };
+                self.schedule(arrives + after * MILLISECOND, Happening::Arrives(copy));
+            }
+            _ => {}
+        }
+        self.schedule(arrives, Happening::Arrives(parcel));
+    }
+
+    fn fail(&mut self, parcel: &Parcel, failure: Failure) {
+        let input = Input::Failed {
+            id: parcel.id,
+            failure,
+        };
+        let at = self.now + parcel.fate.back * MILLISECOND;
+        self.schedule(at, Happening::Input(parcel.from, parcel.incarnation, input));
+    }
+
+    fn arrive(&mut self, parcel: Parcel) {
+        if let FateKind::Busy(code) = parcel.fate.kind {
+            let body = status(code, "Refused", json!({}));
+            return self.reply(&parcel, code, body.to_string().into());
+        }
+        let before = self.server.object.clone();
+        let served = self.server.serve(&parcel.request);
+        self.judge(&parcel, before.as_ref(), &served.commit);
+        match parcel.fate.kind {
+            FateKind::NoReply(true) => self.fail(&parcel, Failure::Unknown),
+            FateKind::NoReply(false) => {}
+            FateKind::Masked(code) => self.reply(&parcel, code, Bytes::from_static(b"bad gateway")),
+            _ => self.reply(&parcel, served.status, served.body.to_string().into()),
+        }
+    }
+
+    fn reply(&mut self, parcel: &Parcel, status: u16, body: Bytes) {
+        let mut response = Response::new(body);
+        *response.status_mut() = status.try_into().unwrap_or_default();
+        if let Ok(date) = http_date(self.true_wall()).parse() {
+            response.headers_mut().insert(DATE, date);
+        }
+        let input = Input::Response {
+            id: parcel.id,
+            response,
+        };
+        let at = self.now + parcel.fate.back * MILLISECOND;
+        self.schedule(at, Happening::Input(parcel.from, parcel.incarnation, input));
+    }
+
+    /// Looks at what a request did to the object.
+    fn judge(&mut self, parcel: &Parcel, before: Option<&Value>, commit: &Commit) {
+        let sent: Value = serde_json::from_slice(parcel.request.body()).unwrap_or(Value::Null);
+        let clears = parcel.request.method() == Method::PUT && text(&sent, "/spec/holderIdentity").is_empty();
+        let gone = match commit {
+            Commit::Deleted(gone) => Some(&**gone),
+            Commit::Written if clears => before,
+            _ => None,
+        };
+        if let Some(gone) = gone {
+            // Where somebody stripped the annotation only the identity tells.
+            let identity = text(gone, "/spec/holderIdentity");
+            let own = match writer(gone) {
+                "" => identity == self.members[parcel.from].lease.config().identity().as_str(),
+                nonce => nonce == parcel.nonce,
+            };
+            if !own {
+                self.violations
+                    .deletions
+                    .push(format!("member {} gave back the record of {identity}", parcel.from));
+            }
+        }
+        let member = &self.members[parcel.from];
+        let promised = member.incarnation == parcel.incarnation && parcel.id.0 <= member.denied;
+        // Nobody can promise anything for a network that sends a request twice.
+        if *commit == Commit::Written && promised && !parcel.copy {
+            let (who, id) = (parcel.from, parcel.id);
+            self.violations
+                .denials
+                .push(format!("member {who}: request {id} was stored after the no"));
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! A pure model of the Kubernetes Lease API: no I/O, no clock, no randomness.
+//!
+//! [`ApiServer::handle`] takes a request and the time, and answers as kube-apiserver 1.20.2 answers: the same
+//! status, reason, message, causes and stored object. 91 recorded exchanges with a real server are replayed
+//! against it (`tests/facts.rs`), and seeded random requests run against both (`tests/differential.rs`).
+//!
+//! # What is modelled
+//! * Leases: GET, POST, PUT, DELETE with preconditions and finalizers, merge patches, LIST, WATCH with field
+//!   selectors, tables for `kubectl get`.
+//! * Namespaces: missing, active, terminating, finalised; a namespace that is deleted stays *terminating*
+//!   until [`ApiServer::finish_namespace`], as on a cluster whose controllers do not run.
+//! * Bearer tokens, access rights, `SelfSubjectAccessReview`, discovery, `/metrics`, `/version`, `/healthz`.
+//!
+//! # What is not
+//! Label selectors, paging (a LIST answers everything), dry runs, JSON patches, protobuf, OpenAPI, and the
+//! history of `managedFields` (one entry owns all fields). A server-side apply is a merge that conflicts with
+//! every field it would change. What would change the meaning of a request is refused, never ignored.
+//!
+//! # Use
+//! Kinds of methods, in the order in which a driver calls them: [`ApiServer::handle`] for each request;
+//! [`ApiServer::expire_watches`] when time has passed; [`ApiServer::poll_watch`] until it returns `None`;
+//! [`ApiServer::close_watch`] when the client hangs up. The methods of `admin.rs` do what an administrator
+//! would, without credentials and without being counted.
+
+mod access;
+mod admin;
+mod config;
+mod delete;
+mod documents;
+mod encode;
+mod leases;
+mod metrics;
+mod namespaces;
+mod object;
+mod patch;
+mod path;
+mod status;
+mod table;
+mod time;
+mod validate;
+mod watch;
+
+pub use config::{ApiServerConfig, LeaseRule, Rights, User, Verb};
+pub use time::UnixMicros;
+pub use watch::{WatchId, WatchItem};
+
+use bytes::Bytes;
+use encode::Manager;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use namespaces::Namespace;
+use object::LeaseObject;
+use path::{Query, Target};
+use status::{Failure, LEASES, Refusal};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use watch::{Change, Watcher};
+
+/// Bodies beyond this are refused with 413, as on the real server.
+const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// A modelled API server. Cheap to clone: objects are shared between clones until they change.
+#[derive(Clone, Debug)]
+pub struct ApiServer {
+    config: ApiServerConfig,
+    /// The resource version of the last change, whatever it changed.
+    revision: u64,
+    random: u64,
+    namespaces: BTreeMap<String, Namespace>,
+    leases: BTreeMap<String, BTreeMap<String, Stored>>,
+    log: VecDeque<Change>,
+    /// The sequence number of the first change in `log`.
+    log_start: u64,
+    /// Changes after this resource version are all in `log`.
+    oldest_watchable: u64,
+    watches: BTreeMap<WatchId, Watcher>,
+    next_watch: u64,
+    counts: metrics::Counts,
+    date: (i64, HeaderValue),
+}
+
+/// A Lease in the store.
+#[derive(Clone, Debug)]
+struct Stored {
+    object: Arc<LeaseObject>,
+    revision: u64,
+    manager: Manager,
+    /// The object as GET answers it, with a newline at the end.
+    json: Bytes,
+}
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub enum Answer {
+    /// A whole response.
+    Response(Response<Bytes>),
+    /// A stream: the head now, the lines by [`ApiServer::poll_watch`].
+    Watch {
+        /// The name of the stream.
+        id: WatchId,
+        /// Status and headers.
+        head: Response<()>,
+    },
+}
+
+impl Answer {
+    /// The whole response, if it is one.
+    #[must_use]
+    pub fn into_response(self) -> Option<Response<Bytes>> {
+        match self {
+            Self::Response(response) => Some(response),
+            Self::Watch { .. } => None,
+        }
+    }
+}
+
+/// A success, before it gets its headers.
+enum Reply {
+    Json(StatusCode, Bytes),
+    Text(Bytes),
+    Watch(WatchId),
+}
+
+/// What the parts of the model need to know about a request.
+struct Call<'a> {
+    now: UnixMicros,
+    user: User,
+    method: &'a Method,
+    query: Query,
+    /// The media type of the body, lower case, without parameters.
+    content_type: String,
+    wants_table: bool,
+    manager: Manager,
+    body: &'a [u8],
+}
+
+impl ApiServer {
+    /// A server with no Leases in it.
+    #[must_use]
+    pub fn new(config: ApiServerConfig) -> Self {
+        let mut server = Self {
+            revision: config.initial_resource_version,
+            random: config.seed,
+            namespaces: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            log: VecDeque::new(),
+            log_start: 0,
+            oldest_watchable: config.initial_resource_version,
+            watches: BTreeMap::new(),
+            next_watch: 1,
+            counts: metrics::Counts::default(),
+            date: (i64::MIN, HeaderValue::from_static("")),
+            config,
+        };
+        let names: Vec<String> =
+            ["default", "kube-system"].map(str::to_owned).into_iter().chain(server.config.namespaces.clone()).collect();
+        for name in names {
+            server.add_namespace(server.config.started, &name);
+        }
+        server.oldest_watchable = server.revision;
+        server
+    }
+
+    /// Answers one request. The token in `Authorization` says who sends it.
+    ///
+    /// Never panics, whatever is in the request; what is wrong with it stands in the answer.
+    pub fn handle(&mut self, now: UnixMicros, request: &Request<Bytes>) -> Answer {
+        self.handle_as(now, None, request)
+    }
+
+    /// Answers one request of a client that showed a certificate; the certificate goes before any token.
+    pub fn handle_as(
+        &mut self,
+        now: UnixMicros,
+        certificate: Option<&User>,
+        request: &Request<Bytes>,
+    ) -> Answer {
+        let target = path::target(request.uri().path());
+        let query = Query::parse(request.uri().query());
+        let watch = query.as_ref().is_ok_and(|query| query.watch);
+        let counted = match &target {
+            Target::Leases { namespace, name } => path::verb(request.method(), name.is_some(), watch)
+                .map(|verb| (verb, metrics::Scope::of(namespace.is_some(), name.is_some()))),
+            _ => None,
+        };
+        let outcome = self.respond(now, certificate, request, &target, query);
+        let code = match &outcome {
+            Ok(Reply::Json(code, _)) => *code,
+            Ok(Reply::Text(_) | Reply::Watch(_)) => StatusCode::OK,
+            Err(failure) => failure.code,
+        };
+        if let Some((verb, scope)) = counted {
+            self.counts.add(verb, scope, code);
+        }
+        self.finish(now, code, outcome)
+    }
+
+    fn respond(
+        &mut self,
+        now: UnixMicros,
+        certificate: Option<&User>,
+        request: &Request<Bytes>,
+        target: &Target<'_>,
+        query: Result<Query, Refusal>,
+    ) -> Result<Reply, Refusal> {
+        let user = self.authenticate(certificate, request.headers())?;
+        if request.body().len() > MAX_BODY {
+            let message = format!("Request entity too large: limit is {MAX_BODY}");
+            return Err(Failure::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
+        }
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let query = match (target, query) {
+            // The access check comes first, and a document has no query.
+            (Target::Document(_), _) => Query::default(),
+            (_, Ok(query)) => query,
+            (Target::Leases { namespace, name }, Err(refusal)) => {
+                let verb = path::verb(request.method(), name.is_some(), false).ok_or_else(not_allowed)?;
+                self.authorize(&user, verb, LEASES, namespace.as_deref(), name.as_deref())?;
+                return Err(refusal);
+            }
+            (_, Err(refusal)) => return Err(refusal),
+        };
+        let manager = if query.field_manager.is_empty() {
+            let agent = text(header::USER_AGENT).split('/').next().unwrap_or_default();
+            if agent.is_empty() { "unknown" } else { agent }
+        } else {
+            &query.field_manager
+        };
+        let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default();
+        let call = Call {
+            now,
+            user,
+            method: request.method(),
+            manager: Manager { name: manager.to_owned(), time: now },
+            content_type: media_type.trim().to_ascii_lowercase(),
+            wants_table: text(header::ACCEPT).contains("as=Table"),
+            body: request.body(),
+            query,
+        };
+        match target {
+            Target::Leases { namespace, name } => {
+                self.lease_request(&call, namespace.as_deref(), name.as_deref())
+            }
+            Target::Namespaces { name, finalize } => {
+                self.namespace_request(&call, name.as_deref(), *finalize)
+            }
+            Target::AccessReviews => self.access_review(&call),
+            Target::Document(path) => self.document(&call, path),
+        }
+    }
+
+    /// Puts the headers on that every response has.
+    fn finish(&mut self, now: UnixMicros, code: StatusCode, outcome: Result<Reply, Refusal>) -> Answer {
+        if self.date.0 != now.seconds() {
+            // A date consists of printable ASCII.
+            let value = HeaderValue::try_from(time::http_date(now)).unwrap_or(HeaderValue::from_static(""));
+            self.date = (now.seconds(), value);
+        }
+        let mut content_type = "application/json";
+        let (watch, body) = match outcome {
+            Ok(Reply::Json(_, body)) => (None, body),
+            Ok(Reply::Text(body)) => {
+                content_type = "text/plain; charset=utf-8";
+                (None, body)
+            }
+            Ok(Reply::Watch(id)) => (Some(id), Bytes::new()),
+            Err(failure) => {
+                (None, Bytes::from(failure.body()))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = code;
+        let headers = response.headers_mut();
+        headers.reserve(3);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::DATE, self.date.1.clone());
+        if code == StatusCode::FORBIDDEN {
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
+        match watch {
+            None => Answer::Response(response),
+            Some(id) => Answer::Watch { id, head: response.map(|_| ()) },
+        }
+    }
+
+    /// The resource version of the last change.
+    #[must_use]
+    pub const fn resource_version(&self) -> u64 {
+        self.revision
+    }
+
+    /// The settings, for reading.
+    #[must_use]
+    pub const fn config(&self) -> &ApiServerConfig {
+        &self.config
+    }
+
+    /// Lets a token stand for a user from now on, and says what the user may do.
+    pub fn set_token(&mut self, token: &str, user: &str, rights: Rights) {
+        self.config.tokens.insert(token.to_owned(), User::named(user));
+        self.set_rights(user, rights);
+    }
+
+    /// Forgets a token: requests with it are answered with 401. Whether there was one.
+    pub fn remove_token(&mut self, token: &str) -> bool {
+        self.config.tokens.remove(token).is_some()
+    }
+
+    /// Says what a user or a group may do from now on.
+    pub fn set_rights(&mut self, user_or_group: &str, rights: Rights) {
+        self.config.rights.insert(user_or_group.to_owned(), rights);
+    }
+
+    /// The next number of a splitmix64 sequence: unlike its neighbours, the same for the same seed.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A UID in the shape of a random (version 4) UUID.
+    fn next_uid(&mut self) -> String {
+        let (high, low) = (self.next_random(), self.next_random());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            high >> 32,
+            (high >> 16) & 0xffff,
+            high & 0xfff,
+            0x8000 | (low >> 48) & 0x3fff,
+            low & 0xffff_ffff_ffff
+        )
+    }
+
+    fn next_revision(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
+    }
+}
+
+/// The refusal of a method that a resource does not have.
+fn not_allowed() -> Refusal {
+    let message = "the server does not allow this method on the requested resource";
+    let mut failure = Failure::plain(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+    failure.details = Some(status::Details::default());
+    failure
+}

@@ -1,0 +1,131 @@
+//! What the examples share: which API server to talk to, and a clock to print.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of every example, each of which uses another part of it"
+)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use lease_sim::api_server::Rights;
+use lease_sim::listener::EmbeddedServer;
+use lease_tokio::{
+    AuthenticationSource, CaBundle, Clock as _, CredentialSource, Explicit, InCluster, Piece, ServerUrl,
+    SystemClock,
+};
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    pub server: Option<String>,
+    pub ca: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
+    pub in_cluster: bool,
+    pub namespace: String,
+    pub name: String,
+    /// Of `singleton`: run as one of its worker processes.
+    pub worker: Option<String>,
+}
+
+impl Options {
+    /// Reads the command line; `None` when it asked for help.
+    pub fn parse(example: &str, usage: &str) -> Result<Option<Self>> {
+        let mut options = Self {
+            server: None,
+            ca: None,
+            token_file: None,
+            in_cluster: false,
+            namespace: "default".to_owned(),
+            name: format!("example-{example}"),
+            worker: None,
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--server" => options.server = Some(value()?),
+                "--ca" => options.ca = Some(value()?.into()),
+                "--token-file" => options.token_file = Some(value()?.into()),
+                "--in-cluster" => options.in_cluster = true,
+                "--namespace" => options.namespace = value()?,
+                "--name" => options.name = value()?,
+                "--worker" => options.worker = Some(value()?),
+                "--help" | "-h" => {
+                    println!("{usage}{FLAGS}");
+                    return Ok(None);
+                }
+                _ => return Err(format!("unknown argument {argument}; --help lists them all").into()),
+            }
+        }
+        if options.in_cluster && options.server.is_some() {
+            return Err("--in-cluster brings its own server: leave --server out".into());
+        }
+        Ok(Some(options))
+    }
+
+    /// Whether to start the embedded server: nothing else was asked for.
+    pub fn embedded(&self) -> bool {
+        !self.in_cluster && self.server.is_none()
+    }
+
+    /// The credentials that the command line describes.
+    pub fn credentials(&self) -> Result<CredentialSource> {
+        if self.in_cluster {
+            return Ok(CredentialSource::InCluster(InCluster::from_env(|name| {
+                std::env::var(name).ok()
+            })?));
+        }
+        let server = self
+            .server
+            .as_deref()
+            .ok_or("no --server")?
+            .parse::<ServerUrl>()?;
+        let authentication = match &self.token_file {
+            Some(path) => AuthenticationSource::Token(Piece::File(path.clone())),
+            None => AuthenticationSource::None,
+        };
+        let ca = self.ca.clone().map(Piece::File);
+        Ok(CredentialSource::Explicit(Explicit::new(
+            server,
+            ca,
+            authentication,
+        )?))
+    }
+}
+
+const FLAGS: &str = "
+By itself it starts an embedded API server on a free port of this machine. On a real cluster:
+
+  --server URL        the API server's address
+  --ca FILE           the PEM certificates that sign its certificate; without it the system's are used
+  --token-file FILE   the bearer token to send
+  --in-cluster        all three as every pod has them
+  --namespace NAME    where the Lease lives; default: default
+  --name NAME         the Lease's name; default: example-<the example's name>
+";
+
+/// An API server in this process, with TLS and a token, and the credentials for it.
+pub fn embedded(namespace: &str) -> Result<(EmbeddedServer, CredentialSource)> {
+    const TOKEN: &str = "example-token";
+    let server = EmbeddedServer::builder()
+        .tls(true)
+        .token(TOKEN, "example", Rights::All)
+        .namespace(namespace)
+        .start()?;
+    let ca = server.ca_pem().ok_or("the embedded server has no CA")?;
+    let credentials = Explicit::new(
+        server.url().parse()?,
+        Some(Piece::Inline(CaBundle::from_pem(ca.as_bytes())?)),
+        AuthenticationSource::Token(Piece::Inline(lease_tokio::BearerToken::parse(TOKEN.as_bytes())?)),
+    )?;
+    Ok((server, CredentialSource::Explicit(credentials)))
+}
+
+/// Seconds on the clock that every process of this machine shares.
+pub fn seconds() -> f64 {
+    SystemClock.now().mono.as_nanos() as f64 / 1e9
+}

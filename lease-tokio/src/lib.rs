@@ -1,0 +1,95 @@
+//! A Kubernetes Lease holder for tokio: at most one process holds a lease at a time.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use lease_tokio::{Config, FencingToken, Lease};
+//!
+//! # async fn work(_token: FencingToken) {}
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = Config::builder()
+//!         .namespace("default")
+//!         .name("nightly-job")
+//!         .identity(std::env::var("POD_NAME")?)
+//!         .ttl(Duration::from_secs(15))
+//!         .build()?;
+//!     let lease = Lease::in_cluster(config)?;
+//!     loop {
+//!         let token = lease.campaign().await?; // waits until we hold it
+//!         match lease.while_held(work(token)).await {
+//!             Ok(()) => break,
+//!             Err(why) => eprintln!("stopped: {why}"), // the work was dropped; campaign again
+//!         }
+//!     }
+//!     lease.shutdown().await?; // gives it back: the next holder need not wait
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What it promises, and what it cannot
+//!
+//! The protocol is [`lease_core`]'s, a state machine without I/O; its documentation has the argument and the
+//! assumptions. This crate gives it a clock, an HTTP client and a task. [`Lease::check_alive`] compares a
+//! deadline with the clock and nothing else, so it is right when the network is gone, when the runtime is
+//! starved, and when the task is dead. It cannot know how long the process sleeps between that answer and the
+//! side effect it allows: hand the [`FencingToken`] to the protected resource and let it refuse older ones.
+//!
+//! # Outside of a cluster, and other HTTP clients
+//!
+//! [`Builder::credentials`] takes an address, a CA and a token or client certificate, as values or as files,
+//! as **one** [`CredentialSource`]. Files are followed: they are read again every minute, at once after a 401,
+//! and soon after a connection failed. [`Builder::transport`] takes any other [`Transport`]; one
+//! [`ReqwestTransport`] can be shared by many leases.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use lease_tokio::*;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let config = Config::builder().namespace("a").name("b").identity("c").ttl(Duration::from_secs(15)).build()?;
+//! let source = CredentialSource::Explicit(Explicit::new(
+//!     "http://127.0.0.1:8001".parse()?, // kubectl proxy
+//!     None,
+//!     AuthenticationSource::None,
+//! )?);
+//! let lease = Lease::builder(config).credentials(source).spawn()?;
+//! assert!(!lease.check_alive());
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod builder;
+mod clock;
+mod credentials;
+mod driver;
+mod error;
+mod handle;
+mod published;
+mod recorder;
+mod scope;
+mod subscribers;
+mod terms;
+mod transport;
+mod trouble;
+
+pub use builder::Builder;
+pub use clock::{Clock, SystemClock};
+pub use error::{AcquireError, Interrupted, SetupError, Stopped};
+pub use handle::{Attempt, Events, Lease};
+pub use recorder::RecorderConfig;
+pub use subscribers::Subscription;
+pub use transport::{BoxFuture, Call, ReqwestTransport, ReqwestTransportBuilder, SendError, Transport};
+
+pub use lease_core;
+pub use lease_core::credentials::{
+    AuthenticationSource, BearerToken, CaBundle, CertificateChain, CredentialError, CredentialSource,
+    Explicit, InCluster, Piece, PrivateKey, RotationPolicy, ServerUrl,
+};
+pub use lease_core::{
+    Acquisition, AttemptOutcome, Config, ConfigBuilder, ConfigError, Denial, DenialReason, Event, Failure,
+    FencingToken, Held, Identity, LostReason, MonoTime, Now, Problem, ReleaseOutcome, ReleasePolicy,
+    SameIdentity, Seed, Verb, WallTime,
+};

@@ -1,0 +1,222 @@
+//! The default transport: `reqwest` on rustls, HTTP/1.1.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use lease_core::Failure;
+use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, ServerUrl};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy, Request, Response};
+
+use super::{BoxFuture, Call, SendError, Transport, tls};
+use crate::clock::{Clock, SystemClock};
+use crate::credentials::Rotating;
+use crate::error::SetupError;
+
+/// A TCP connection and its TLS handshake together must not take longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that were idle for longer are not used again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// One for each request that may be under way, and some for other leases that share the transport.
+const IDLE_CONNECTIONS: usize = 4;
+/// Files that cannot be read in this time are read in the background while the request goes on.
+const PATIENCE_WITH_FILES: Duration = Duration::from_secs(1);
+
+/// The default [`Transport`]: `reqwest` on rustls.
+///
+/// - HTTP/1.1 on purpose: a request that timed out takes its connection with it. With HTTP/2 the dead
+///   connection would stay in the pool, and renewals would keep riding it until the lease is lost.
+/// - TLS verification is on; a given CA is trusted and nobody else. Without one: the platform's roots.
+/// - No redirect is followed, nothing is retried, and the environment's proxies are not asked.
+/// - Token, CA and client certificate follow their files: those are looked at before a request when the last
+///   look was 60 s ago, at once after a 401, and soon after a connection failed.
+///
+/// One transport can serve many leases: hand each an `Arc` of it.
+pub struct ReqwestTransport {
+    rotating: Arc<Rotating<Client>>,
+    server: ServerUrl,
+}
+
+/// Sets up a [`ReqwestTransport`]. From [`ReqwestTransport::builder`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct ReqwestTransportBuilder {
+    source: CredentialSource,
+    proxy: Option<String>,
+    rotation: RotationPolicy,
+    clock: Arc<dyn Clock>,
+}
+
+impl ReqwestTransport {
+    /// Starts to set one up for this source of credentials.
+    pub fn builder(source: CredentialSource) -> ReqwestTransportBuilder {
+        ReqwestTransportBuilder {
+            source,
+            proxy: None,
+            rotation: RotationPolicy::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The API server that this transport talks to.
+    pub fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// What was wrong at the last look at the credentials' files, if anything: then the old ones are in use.
+    pub fn credentials_problem(&self) -> Option<String> {
+        self.rotating.problem()
+    }
+}
+
+impl ReqwestTransportBuilder {
+    /// Sends everything through this HTTP proxy, for example `http://proxy.example:3128`, by `CONNECT`.
+    /// Default: none, and the environment is not asked. Only for servers with `https`: a token must not
+    /// reach a proxy in the clear.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// How often files are read again. Default: every 60 s, which is also the longest.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = policy;
+        self
+    }
+
+    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Reads the files of the credentials, here and now, and builds the HTTP client.
+    ///
+    /// # Errors
+    ///
+    /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
+    /// is wrong or stands before a server without TLS.
+    pub fn build(self) -> Result<ReqwestTransport, SetupError> {
+        let proxy = self
+            .proxy
+            .map(|url| Proxy::all(url).map_err(client_error))
+            .transpose()?;
+        let build = move |credentials: &Credentials| client(credentials, proxy.clone());
+        let rotating = Rotating::start(self.source, self.rotation, self.clock, build)?;
+        let server = rotating.current().0.server().clone();
+        Ok(ReqwestTransport {
+            rotating: Arc::new(rotating),
+            server,
+        })
+    }
+}
+
+fn client(credentials: &Credentials, proxy: Option<Proxy>) -> Result<Client, SetupError> {
+    let builder = Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(concat!("lease-tokio/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls::client_config(credentials).map_err(SetupError::Tls)?);
+    let builder = match proxy {
+        Some(_) if !credentials.server().is_https() => return Err(SetupError::ProxyWithoutTls),
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    };
+    builder.build().map_err(client_error)
+}
+
+fn client_error(error: reqwest::Error) -> SetupError {
+    // An address can carry a password.
+    SetupError::Client(error.without_url().into())
+}
+
+impl Transport for ReqwestTransport {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
+        Box::pin(async move {
+            self.rotating
+                .freshen(PATIENCE_WITH_FILES.min(call.time_left / 4))
+                .await;
+            let (credentials, client) = self.rotating.current();
+            let request = credentials
+                .prepare(call.request)
+                .map_err(|error| SendError::new(Failure::NotSent, error))?;
+            let request = Request::try_from(request)
+                .map_err(|error| SendError::new(Failure::NotSent, error.without_url()))?;
+            let response = client
+                .execute(request)
+                .await
+                .map_err(|error| self.failed(error))?;
+            read(response, call.max_body).await
+        })
+    }
+
+    fn refresh_credentials(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.rotating.freshen_after_refusal())
+    }
+}
+
+impl ReqwestTransport {
+    fn failed(&self, error: reqwest::Error) -> SendError {
+        // Name resolution, TCP or TLS handshake: the request itself comes after these. Anything later may have
+        // reached the server.
+        let failure = if error.is_connect() || error.is_builder() {
+            Failure::NotSent
+        } else {
+            Failure::Unknown
+        };
+        if failure == Failure::NotSent {
+            // Perhaps the server shows a certificate of a new authority: do not wait a minute to look.
+            self.rotating.doubt();
+        }
+        SendError::new(failure, error.without_url())
+    }
+}
+
+/// Reads the whole body, at most `max_body` bytes of it.
+async fn read(mut response: Response, max_body: usize) -> Result<http::Response<Bytes>, SendError> {
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |announced| announced > max_body) {
+        return Err(Failure::TooLarge.into());
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(unknown)? {
+        if chunk.len() > max_body - body.len() {
+            return Err(Failure::TooLarge.into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let mut whole = http::Response::new(body.freeze());
+    *whole.status_mut() = response.status();
+    *whole.version_mut() = response.version();
+    *whole.headers_mut() = std::mem::take(response.headers_mut());
+    Ok(whole)
+}
+
+fn unknown(error: reqwest::Error) -> SendError {
+    SendError::new(Failure::Unknown, error.without_url())
+}
+
+impl fmt::Debug for ReqwestTransport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReqwestTransport")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReqwestTransportBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReqwestTransportBuilder")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,313 @@
+//! Who may do what: tokens, certificates, roles, namespaces.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method};
+use lease_tokio::{
+    AcquireError, AuthenticationSource, BearerToken, Config, CredentialSource, Lease, LostReason, Piece, Problem,
+    ReleaseOutcome, ReqwestTransport, Verb,
+};
+use serde_json::json;
+
+use crate::cluster::{Fixture, skipped, unique};
+use crate::support::counting::{Counting, Log};
+use crate::support::{Losses, config, eventually, ms};
+
+const TTL: Duration = Duration::from_secs(2);
+
+fn spawn(config: Config, credentials: CredentialSource) -> Lease {
+    Lease::builder(config).credentials(credentials).spawn().unwrap()
+}
+
+async fn problem(lease: &Lease) -> Problem {
+    match lease.acquire().await {
+        Err(AcquireError::Remote(problem)) => problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn a_wrong_token_is_an_error_that_says_so() {
+    let fixture = Fixture::new("wrong-token").await;
+    let lease = spawn(fixture.config("a", TTL).build().unwrap(), fixture.cluster.with_token("not-a-token"));
+    let problem = problem(&lease).await;
+    assert_eq!(problem, Problem::Unauthorized);
+    assert!(problem.to_string().contains("check token or certificate"), "{problem}");
+    assert!(!lease.check_alive());
+    fixture.clean_up().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn no_credentials_at_all_are_an_error() {
+    let fixture = Fixture::new("anonymous").await;
+    let lease = spawn(
+        fixture.config("a", TTL).build().unwrap(),
+        fixture.cluster.credentials(AuthenticationSource::None),
+    );
+    // Clusters differ in whether strangers are unknown or have no rights.
+    let problem = problem(&lease).await;
+    assert!(
+        matches!(problem, Problem::Unauthorized | Problem::Forbidden { verb: Verb::Get, .. }),
+        "{problem:?}"
+    );
+    fixture.clean_up().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn without_any_right_the_missing_verb_is_get() {
+    let fixture = Fixture::new("nobody").await;
+    let Some(token) = fixture.cluster.nobody_token.clone() else {
+        return skipped("LEASE_TEST_NOBODY_TOKEN is not set");
+    };
+    let lease = spawn(fixture.config("a", TTL).build().unwrap(), fixture.cluster.with_token(&token));
+    let problem = problem(&lease).await;
+    assert!(matches!(problem, Problem::Forbidden { verb: Verb::Get, .. }), "{problem:?}");
+    let text = problem.to_string();
+    assert!(text.contains("\"get\"") && text.contains("\"leases\"") && text.contains("cannot get"), "{text}");
+    fixture.clean_up().await;
+}
+
+/// A user with these verbs on leases, by a role of its own, and a holder that is this user. The user is
+/// impersonated by the administrator.
+struct Limited {
+    user: String,
+    log: Log,
+    lease: Lease,
+}
+
+impl Limited {
+    async fn new(fixture: &Fixture, verbs: &[&str]) -> Self {
+        let user = unique("user");
+        let admin = &fixture.cluster.admin;
+        let namespace = &fixture.cluster.namespace;
+        let group = "rbac.authorization.k8s.io";
+        let roles = Self::roles(namespace);
+        let rules = json!([{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs }]);
+        let role = json!({
+            "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": { "name": user }, "rules": rules,
+        });
+        admin.post(&format!("{roles}/roles"), &role).await.ok();
+        let binding = json!({
+            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": { "name": user },
+            "subjects": [{ "apiGroup": group, "kind": "User", "name": user }],
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": user },
+        });
+        admin.post(&format!("{roles}/rolebindings"), &binding).await.ok();
+        // The server sees a new binding a moment after it is stored.
+        for verb in verbs {
+            let granted = || async { admin.may(&user, verb, namespace).await.then_some(()) };
+            eventually("the role is in force", ms(10_000), granted).await;
+        }
+
+        let log = Log::default();
+        let mut headers = HeaderMap::new();
+        headers.insert("impersonate-user", HeaderValue::from_str(&user).unwrap());
+        let credentials = fixture.cluster.with_token(&fixture.cluster.admin_token);
+        let transport = ReqwestTransport::builder(credentials).build().unwrap();
+        let transport = Counting::new(transport, &log).headers(headers);
+        let config = fixture.config("a", TTL).build().unwrap();
+        let lease = Lease::builder(config).transport(transport).spawn().unwrap();
+        Self { user, log, lease }
+    }
+
+    fn roles(namespace: &str) -> String {
+        format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}")
+    }
+
+    async fn clean_up(self, fixture: Fixture) {
+        let roles = Self::roles(&fixture.cluster.namespace);
+        for kind in ["rolebindings", "roles"] {
+            fixture.cluster.admin.delete(&format!("{roles}/{kind}/{}", self.user)).await.ok();
+        }
+        fixture.clean_up().await;
+    }
+}
+
+fn assert_forbidden(problem: Option<&Problem>, wanted: Verb) {
+    match problem {
+        Some(Problem::Forbidden { verb, message }) => {
+            assert_eq!(*verb, wanted);
+            assert!(message.as_str().contains(&format!("cannot {wanted}")), "the server said: {message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn without_create_the_missing_verb_is_create() {
+    let fixture = Fixture::new("no-create").await;
+    let limited = Limited::new(&fixture, &["get", "update", "delete"]).await;
+    assert_forbidden(Some(&problem(&limited.lease).await), Verb::Create);
+    assert_eq!(limited.log.line(), "GET 404, POST 403");
+    // Enough for an object that is there.
+    fixture.create(json!({})).await;
+    assert!(limited.lease.acquire().await.unwrap());
+    assert_eq!(limited.lease.release().await, Ok(ReleaseOutcome::Confirmed));
+    limited.clean_up(fixture).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn without_update_a_term_is_not_renewed_and_the_missing_verb_is_update() {
+    let fixture = Fixture::new("no-update").await;
+    let limited = Limited::new(&fixture, &["get", "create", "delete"]).await;
+    let losses = Losses::of(&limited.lease);
+    assert!(limited.lease.acquire().await.unwrap(), "creating is allowed");
+    match losses.one(2 * TTL).await {
+        LostReason::Expired { last } => assert_forbidden(last.as_ref(), Verb::Update),
+        other => panic!("{other:?}"),
+    }
+    assert!(!limited.lease.check_alive());
+    limited.clean_up(fixture).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn without_delete_a_release_is_unconfirmed_and_the_missing_verb_is_delete() {
+    let fixture = Fixture::new("no-delete").await;
+    let limited = Limited::new(&fixture, &["get", "create", "update"]).await;
+    assert!(limited.lease.acquire().await.unwrap());
+    match limited.lease.release().await.unwrap() {
+        ReleaseOutcome::Unconfirmed { last, .. } => assert_forbidden(last.as_ref(), Verb::Delete),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(limited.log.line(), "GET 404, POST 201, DELETE 403", "not asked again");
+    assert_eq!(fixture.object().await["spec"]["holderIdentity"], "a", "it expires by itself");
+    limited.clean_up(fixture).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn the_four_documented_verbs_are_enough_for_everything() {
+    let fixture = Fixture::new("four-verbs").await;
+    let limited = Limited::new(&fixture, &["get", "create", "update", "delete"]).await;
+    for verb in ["list", "watch", "patch", "deletecollection"] {
+        assert!(!fixture.cluster.admin.may(&limited.user, verb, &fixture.cluster.namespace).await, "{verb}");
+    }
+    assert!(limited.lease.acquire().await.unwrap());
+    let stored = fixture.object().await;
+    fixture.edit(json!({ "metadata": { "labels": { "edited": "yes" } } })).await;
+    fixture.renewed_after(&stored, TTL).await;
+    assert_eq!(limited.lease.release().await, Ok(ReleaseOutcome::Confirmed));
+    let used: Vec<_> = limited.log.all().iter().map(|exchange| exchange.method.clone()).collect();
+    for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+        assert!(used.contains(&method), "{method} was exercised: {used:?}");
+    }
+    assert!(!limited.log.line().contains("403"), "{}", limited.log.line());
+    limited.clean_up(fixture).await;
+}
+
+/// All other tests use the holder's token: this one shows that it has exactly the documented verbs.
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn the_holders_token_has_exactly_the_documented_verbs() {
+    let fixture = Fixture::new("holder-token").await;
+    if !fixture.cluster.has_holder_token {
+        return skipped("LEASE_TEST_HOLDER_TOKEN is not set: holders use the administrator's token");
+    }
+    let admin = &fixture.cluster.admin;
+    let namespace = &fixture.cluster.namespace;
+    let token = BearerToken::parse(fixture.cluster.holder_token.as_bytes()).unwrap();
+    let holder = admin.with_token(&fixture.cluster.holder_token);
+    assert!(!format!("{token:?}").contains(&fixture.cluster.holder_token), "never shown");
+    for verb in ["get", "create", "update", "delete"] {
+        assert!(holder.i_may(verb, namespace).await, "{verb}");
+    }
+    for verb in ["list", "watch", "patch", "deletecollection"] {
+        assert!(!holder.i_may(verb, namespace).await, "{verb}");
+    }
+    assert!(!holder.i_may("get", "kube-system").await, "in one namespace only");
+    fixture.clean_up().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn a_client_certificate_does_what_a_token_does() {
+    let fixture = Fixture::new("certificate").await;
+    let Some((chain, key)) = fixture.cluster.client_certificate.clone() else {
+        return skipped("LEASE_TEST_CLIENT_CERT and LEASE_TEST_CLIENT_KEY are not set");
+    };
+    let authentication =
+        AuthenticationSource::ClientCertificate { chain: Piece::File(chain), key: Piece::File(key) };
+    let credentials = fixture.cluster.credentials(authentication);
+    let lease = spawn(fixture.config("cert-holder", TTL).build().unwrap(), credentials);
+    assert!(lease.acquire().await.unwrap());
+    let object = fixture.object().await;
+    fixture.renewed_after(&object, TTL).await;
+    assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
+    fixture.clean_up().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn a_certificate_of_a_stranger_is_not_trusted() {
+    let fixture = Fixture::new("stranger").await;
+    // Without our authority the platform's are trusted, and those do not know this server.
+    let server = lease_tokio::ServerUrl::parse(&fixture.cluster.server).unwrap();
+    let token = BearerToken::parse(fixture.cluster.holder_token.as_bytes()).unwrap();
+    let token = AuthenticationSource::Token(Piece::Inline(token));
+    let source = CredentialSource::Explicit(lease_tokio::Explicit::new(server, None, token).unwrap());
+    let config = fixture.config("a", TTL).acquire_retries(0).build().unwrap();
+    let lease = spawn(config, source);
+    match lease.acquire().await {
+        Err(AcquireError::Remote(Problem::Transport)) => {
+            let why = lease.last_transport_error().expect("said in words");
+            assert!(why.to_lowercase().contains("certificate"), "{why}");
+            assert!(!why.contains(&fixture.cluster.holder_token));
+        }
+        Ok(true) => {
+            lease.shutdown().await.unwrap();
+            skipped("this server's authority is one of the platform's");
+        }
+        other => panic!("{other:?}"),
+    }
+    fixture.clean_up().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn a_missing_namespace_is_an_error_that_says_so() {
+    let fixture = Fixture::new("no-namespace").await;
+    let settings = config(&unique("nowhere"), &fixture.name, "a", TTL);
+    let lease = spawn(settings.build().unwrap(), fixture.cluster.with_token(&fixture.cluster.admin_token));
+    assert_eq!(problem(&lease).await, Problem::NamespaceMissing);
+    fixture.clean_up().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn a_terminating_namespace_is_not_mistaken_for_missing_rights() {
+    let fixture = Fixture::new("terminating").await;
+    let admin = &fixture.cluster.admin;
+    let namespace = unique("terminating");
+    let path = format!("/api/v1/namespaces/{namespace}");
+    let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+    admin.post("/api/v1/namespaces", &body).await.ok();
+    // Something that cannot go keeps the namespace terminating also where controllers run.
+    let anchors = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+    let anchor = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": "anchor", "finalizers": ["example.com/keep"] }, "spec": {},
+    });
+    admin.post(&anchors, &anchor).await.ok();
+    admin.delete(&path).await.ok();
+
+    let settings = config(&namespace, &fixture.name, "a", TTL);
+    let lease = spawn(settings.build().unwrap(), fixture.cluster.with_token(&fixture.cluster.admin_token));
+    assert_eq!(problem(&lease).await, Problem::NamespaceTerminating);
+
+    let unhook = json!({ "metadata": { "finalizers": null } });
+    admin.patch(&format!("{anchors}/anchor"), &unhook).await.ok();
+    admin.delete(&format!("{anchors}/anchor")).await;
+    // Where no controller does it.
+    let mut stored = admin.get(&path).await;
+    if stored.status == 200 {
+        stored.body["spec"]["finalizers"] = json!([]);
+        admin.put(&format!("{path}/finalize"), &stored.body).await;
+    }
+    fixture.clean_up().await;
+}

@@ -1,0 +1,97 @@
+//! A transport that notes what passes through it.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use lease_tokio::{BoxFuture, Call, SendError, Transport};
+
+/// One request, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub method: Method,
+    pub path: String,
+    pub body: Bytes,
+    /// None while it is under way, and when it brought no response.
+    pub status: Option<u16>,
+}
+
+/// The requests of one holder, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<Exchange>>>);
+
+impl Log {
+    pub fn all(&self) -> Vec<Exchange> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    pub fn count(&self, method: &Method) -> usize {
+        self.0.lock().unwrap().iter().filter(|exchange| exchange.method == *method).count()
+    }
+
+    /// `GET 404, POST 201, …`: pleasant to compare. `PUT -` brought no response.
+    pub fn line(&self) -> String {
+        let line: Vec<_> = self.all().iter().map(|exchange| {
+            let status = exchange.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+            format!("{} {status}", exchange.method)
+        }).collect();
+        line.join(", ")
+    }
+
+    fn begin(&self, call: &Call) -> usize {
+        let mut log = self.0.lock().unwrap();
+        log.push(Exchange {
+            method: call.request.method().clone(),
+            path: call.request.uri().to_string(),
+            body: call.request.body().clone(),
+            status: None,
+        });
+        log.len() - 1
+    }
+
+    fn end(&self, at: usize, status: u16) {
+        // Cleared meanwhile: nobody asks any more.
+        if let Some(exchange) = self.0.lock().unwrap().get_mut(at) {
+            exchange.status = Some(status);
+        }
+    }
+}
+
+/// Hands everything on to `inner`, notes it, and adds headers if asked to.
+pub struct Counting<T> {
+    inner: T,
+    log: Log,
+    headers: HeaderMap,
+}
+
+impl<T: Transport> Counting<T> {
+    pub fn new(inner: T, log: &Log) -> Self {
+        Self { inner, log: log.clone(), headers: HeaderMap::new() }
+    }
+
+    /// Adds these to every request.
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+}
+
+impl<T: Transport> Transport for Counting<T> {
+    fn send(&self, mut call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
+        let at = self.log.begin(&call);
+        call.request.headers_mut().extend(self.headers.clone());
+        Box::pin(async move {
+            let response = self.inner.send(call).await?;
+            self.log.end(at, response.status().as_u16());
+            Ok(response)
+        })
+    }
+
+    fn refresh_credentials(&self) -> BoxFuture<'_, ()> {
+        self.inner.refresh_credentials()
+    }
+}
