@@ -274,6 +274,10 @@ write_restart() {
         printf ')\n'
         cat <<'RESTART'
 
+# Two that call this at once get one server after the other, not two that fight for the port.
+exec 8>"$dir/restart.lock"
+flock 8
+
 alive() {
     local pid
     [ -s "$dir/kube-apiserver.pid" ] || return 1
@@ -295,7 +299,7 @@ setsid bash -c '
     echo "$$" >"$pid_file.new"
     mv "$pid_file.new" "$pid_file"
     exec "$@"
-' kube-apiserver "$dir/kube-apiserver.pid" "${command[@]}" </dev/null >>"$dir/kube-apiserver.log" 2>&1 &
+' kube-apiserver "$dir/kube-apiserver.pid" "${command[@]}" </dev/null >>"$dir/kube-apiserver.log" 2>&1 8>&- &
 launcher=$!
 
 admin=$(head -n 1 "$dir/tokens.csv" | cut -d, -f1)

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use crate::time::{MonoTime, WallTime};
 
-/// How many attempts are remembered. An older one that lands after all counts as a stranger's record: it
-/// has to expire, which costs time and never safety.
+/// How many attempts are remembered, beside the one that the record showed last. An older one that lands
+/// after all counts as a stranger's record: it has to expire, which costs time and never safety.
 const MOST: usize = 32;
+/// For how long a POST without a known outcome may still land: there is nothing that it could be
+/// conditional on. kube-apiserver gives a request up after `--request-timeout`, 60 s by default; twice that.
+const CREATE_MAY_LAND_FOR: Duration = Duration::from_secs(120);
 
 /// One write that puts our name into the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,25 +27,36 @@ pub(crate) struct Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Attempts {
     ring: VecDeque<Attempt>,
+    /// The attempt that the record showed when it was last seen to be ours. Never forgotten.
+    shown: Option<Attempt>,
     highest: Option<WallTime>,
+    /// Whether `highest` was written from the server's time: it says nothing about our own clock.
+    from_server: bool,
+    /// POSTs without a known outcome: their `acquireTime`, and until when they may land.
+    open_creates: VecDeque<(WallTime, MonoTime)>,
 }
 
 impl Attempts {
+    /// Whether the last stamp was written from the server's time.
+    pub(crate) fn is_from_server(&self) -> bool {
+        self.from_server
+    }
+
     /// How far our own sequence runs ahead of the clock.
     pub(crate) fn ahead_of(&self, wall: WallTime) -> Duration {
-        self.highest
-            .map_or(Duration::ZERO, |highest| highest.saturating_since(wall))
+        self.highest.map_or(Duration::ZERO, |highest| highest.saturating_since(storable(wall)))
     }
 
     /// Gives up the present sequence: the next stamp is the wall clock's again.
     pub(crate) fn restart(&mut self) {
         self.highest = None;
+        self.from_server = false;
     }
 
     /// The next `renewTime`: the wall clock, but above every one of this sequence and none that is
     /// remembered. A foreign value is never followed, so a record at the year 9999 wedges nobody.
     pub(crate) fn next_stamp(&self, wall: WallTime) -> WallTime {
-        let wall = wall.clamp(WallTime::MIN_STORED, WallTime::MAX_STORED);
+        let wall = storable(wall);
         let mut stamp = self
             .highest
             .map_or(wall, |highest| wall.max(highest.offset_by(1)));
@@ -56,18 +70,53 @@ impl Attempts {
         if self.ring.len() == MOST {
             self.ring.pop_front();
         }
-        self.highest = self.highest.max(Some(attempt.renew_time));
+        self.reserve(attempt.renew_time);
         self.ring.push_back(attempt);
     }
 
+    /// Tells where the next stamp comes from. Once the server's time is ahead of ours, our own sequence is.
+    pub(crate) fn note_source(&mut self, from_server: bool) {
+        self.from_server |= from_server;
+    }
+
+    /// Uses up a `renewTime` that a write without our name carries.
+    pub(crate) fn reserve(&mut self, renew_time: WallTime) {
+        self.highest = self.highest.max(Some(renew_time));
+    }
+
+    /// The record shows this attempt, whose term or attempt to acquire began with `acquire_time`: a POST
+    /// with that time has landed.
+    pub(crate) fn seen(&mut self, attempt: Attempt, acquire_time: Option<WallTime>) {
+        self.shown = Some(attempt);
+        self.open_creates.retain(|(time, _)| Some(*time) != acquire_time);
+    }
+
+    /// A POST has no known outcome.
+    pub(crate) fn leave_open(&mut self, acquire_time: WallTime, now: MonoTime) {
+        if self.open_creates.len() == MOST {
+            self.open_creates.pop_front();
+        }
+        self.open_creates.push_back((acquire_time, now.saturating_add(CREATE_MAY_LAND_FOR)));
+    }
+
+    /// Whether a POST of ours may still land.
+    pub(crate) fn may_create(&self, now: MonoTime) -> bool {
+        self.open_creates.iter().any(|(_, until)| now < *until)
+    }
+
     pub(crate) fn find(&self, renew_time: WallTime) -> Option<&Attempt> {
-        self.ring.iter().find(|attempt| attempt.renew_time == renew_time)
+        self.ring.iter().chain(&self.shown).find(|attempt| attempt.renew_time == renew_time)
     }
 
     /// When the last one was handed out.
     pub(crate) fn last_emitted(&self) -> Option<MonoTime> {
         self.ring.back().map(|attempt| attempt.emitted)
     }
+}
+
+/// The nearest time that an API server stores.
+fn storable(wall: WallTime) -> WallTime {
+    wall.clamp(WallTime::MIN_STORED, WallTime::MAX_STORED)
 }
 
 #[cfg(test)]

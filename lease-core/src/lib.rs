@@ -68,7 +68,8 @@
 //! 4. **Every beginning has one end.** Every [`Event::Acquired`] is followed by exactly one [`Event::Lost`] or
 //!    [`Event::Released`], at the local end, queued before any later action. Commands are answered once each:
 //!    an attempt ends acquired, already held, denied, failed or cancelled; a release ends confirmed, not ours,
-//!    nothing, or unconfirmed. Commands that join one under way share its answer. Tokens strictly grow.
+//!    nothing, or unconfirmed. Commands that join one under way share its answer, and so do
+//!    commands whose equal answers wait to be polled. Tokens strictly grow.
 //! 5. **Clocks are not trusted.** A `now.mono` that goes backwards is clamped and counted. No jump of a
 //!    holder's own wall clock revives or extends its term.
 //! 6. **The watch is a hint.** It can wake and speed up, or end a term, never extend one. (Watches are not used

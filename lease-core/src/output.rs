@@ -64,8 +64,6 @@ pub enum Action {
 pub enum WakeReason {
     /// Nothing is due.
     Nothing,
-    /// Outputs are waiting to be polled.
-    Queued,
     /// The term ends by itself.
     TermEnds,
     /// A renewal is due.

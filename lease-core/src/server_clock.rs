@@ -11,7 +11,8 @@ const GRAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ServerClock {
     reference: Option<Reference>,
-    suspect: bool,
+    /// How many `Date`s in a row disagreed, two at most.
+    disagreements: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,17 +44,13 @@ impl ServerClock {
             received: now.mono,
             round_trip,
         });
-        let suspect = self.disagrees(now, skew_bound);
-        if suspect == std::mem::replace(&mut self.suspect, suspect) {
-            return None;
+        let before = self.disagreements;
+        self.disagreements = if self.disagrees(now, skew_bound) { (before + 1).min(2) } else { 0 };
+        match (before, self.disagreements) {
+            (0, 1) => Some(Event::ClockSuspect { offset_micros: date.micros_since(now.wall) }),
+            (1.., 0) => Some(Event::ClockTrusted),
+            _ => None,
         }
-        Some(if suspect {
-            Event::ClockSuspect {
-                offset_micros: date.micros_since(now.wall),
-            }
-        } else {
-            Event::ClockTrusted
-        })
     }
 
     /// Whether the two clocks are apart by more than half of the bound, a second and the round trip. Looked
@@ -76,11 +73,19 @@ impl ServerClock {
     }
 
     /// What timestamps are written from: the wall clock, or the server's time while they disagree.
+    ///
+    /// One odd `Date`, of one API server of several, is not followed: it has to be the second in a row, or our
+    /// clock has to have stepped away from one that it agreed with.
     pub(crate) fn stamping_time(&self, now: Now, skew_bound: Duration) -> WallTime {
         match self.reference {
-            Some(reference) if self.disagrees(now, skew_bound) => reference.server_time(now.mono),
+            Some(reference) if self.corrects(now, skew_bound) => reference.server_time(now.mono),
             _ => now.wall,
         }
+    }
+
+    /// Whether timestamps are written from the server's time at present.
+    pub(crate) fn corrects(&self, now: Now, skew_bound: Duration) -> bool {
+        self.disagreements != 1 && self.disagrees(now, skew_bound)
     }
 }
 

@@ -198,12 +198,8 @@ fn clause_4_every_beginning_has_one_end() {
     a.lease.handle(a.now, Input::Release);
     a.lease.handle(a.now, Input::TryAcquire);
     let ended = a.respond(&delete.sent[0], 200, &deleted());
-    assert_eq!(
-        ended.events,
-        [Event::ReleaseEnded {
-            outcome: ReleaseOutcome::Confirmed
-        }]
-    );
+    let confirmed = Event::ReleaseEnded { outcome: ReleaseOutcome::Confirmed };
+    assert_eq!(ended.events, [Event::HolderChanged { holder: None }, confirmed]);
     assert_eq!(ended.sent[0].method(), Method::GET);
 
     // A release cancels what is being acquired. Nothing was written, so there is nothing to clean up.

@@ -8,6 +8,7 @@
 //! Failing cases are shrunk and printed; nothing is stored. `PROPTEST_CASES` sets the number of cases,
 //! for all laws alike.
 
+#[allow(unreachable_pub, reason = "shared by several test crates")]
 mod support;
 
 mod laws {

@@ -3,6 +3,7 @@
 //! Compared are status, reason, message, causes and stored objects. Generated values (UIDs, resource versions)
 //! are mapped between the two worlds: a recorded one that comes again must come again here. Times of creation
 //! and deletion must be there where they were; `managedFields` are left aside.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use bytes::Bytes;
 use http::Request;
@@ -35,14 +36,22 @@ struct Replay {
 
 impl Replay {
     fn new() -> Self {
-        let config = ApiServerConfig { seed: 7, ..ApiServerConfig::default() }
-            .namespace("lease-facts")
-            .namespace("lease-term")
-            .token("admintoken", "admin", Rights::All)
-            .token("nobodytoken", "nobody", Rights::None);
+        let config = ApiServerConfig {
+            seed: 7,
+            ..ApiServerConfig::default()
+        }
+        .namespace("lease-facts")
+        .namespace("lease-term")
+        .token("admintoken", "admin", Rights::All)
+        .token("nobodytoken", "nobody", Rights::None);
         let mut server = ApiServer::new(config);
         assert!(server.terminate_namespace(START, "lease-term"));
-        Self { server, now: START, uids: BTreeMap::new(), versions: BTreeMap::new() }
+        Self {
+            server,
+            now: START,
+            uids: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        }
     }
 
     /// A recorded request in the words of this world.
@@ -74,7 +83,9 @@ impl Replay {
     }
 
     fn translate_path(&self, path: &str) -> String {
-        let Some((before, after)) = path.split_once("resourceVersion=") else { return path.to_owned() };
+        let Some((before, after)) = path.split_once("resourceVersion=") else {
+            return path.to_owned();
+        };
         let (version, rest) = after.split_at(after.find('&').unwrap_or(after.len()));
         let version = self.versions.get(version).map_or(version, String::as_str);
         format!("{before}resourceVersion={version}{rest}")
@@ -103,7 +114,10 @@ impl Replay {
     }
 
     fn translate_text(&self, text: &str) -> String {
-        self.uids.iter().chain(&self.versions).fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
+        self.uids
+            .iter()
+            .chain(&self.versions)
+            .fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
     }
 
     fn send(&mut self, recorded: &Value, token: Option<&str>) -> Answer {
@@ -114,7 +128,11 @@ impl Replay {
     fn admin(&mut self, method: &str, path: &str, body: Value) -> Value {
         let request = json!({ "method": method, "path": path, "body": body });
         let response = self.send(&request, Some("admintoken")).into_response().unwrap();
-        assert!(response.status().is_success(), "{method} {path}: {:?}", response.body());
+        assert!(
+            response.status().is_success(),
+            "{method} {path}: {:?}",
+            response.body()
+        );
         serde_json::from_slice(response.body()).unwrap()
     }
 
@@ -122,7 +140,9 @@ impl Replay {
     fn pair(&mut self, case: &str, recorded: &Value, ours: &Value) {
         for (key, known) in [("uid", &mut self.uids), ("resourceVersion", &mut self.versions)] {
             if let (Some(recorded), Some(ours)) = (recorded[key].as_str(), ours[key].as_str()) {
-                let wanted = known.entry(recorded.to_owned()).or_insert_with(|| ours.to_owned());
+                let wanted = known
+                    .entry(recorded.to_owned())
+                    .or_insert_with(|| ours.to_owned());
                 assert_eq!(wanted, ours, "{case}: {key} {recorded}");
             }
         }
@@ -164,9 +184,18 @@ impl Replay {
         }
         let token = request["token"].as_str().map(str::to_owned);
         let answer = self.send(&request, token.as_deref()).into_response().unwrap();
-        assert_eq!(answer.status().as_u16(), response["status"], "{case}: {:?}", answer.body());
+        assert_eq!(
+            answer.status().as_u16(),
+            response["status"],
+            "{case}: {:?}",
+            answer.body()
+        );
         for header in ["content-type", "cache-control"] {
-            assert_eq!(answer.headers()[header], response["headers"][header].as_str().unwrap(), "{case}");
+            assert_eq!(
+                answer.headers()[header],
+                response["headers"][header].as_str().unwrap(),
+                "{case}"
+            );
         }
         assert!(answer.headers().contains_key("date"), "{case}");
         let ours: Value = serde_json::from_slice(answer.body()).unwrap();
@@ -224,7 +253,11 @@ impl Replay {
             self.admin("DELETE", &path, Value::Null);
         } else if case == "watch without rv: create" {
             let spec = recorded[0]["object"]["spec"].clone();
-            self.admin("POST", LEASES, json!({ "metadata": { "name": "ld" }, "spec": spec }));
+            self.admin(
+                "POST",
+                LEASES,
+                json!({ "metadata": { "name": "ld" }, "spec": spec }),
+            );
         }
     }
 }
@@ -269,8 +302,14 @@ fn recorded_versions_and_ours_grow_in_the_same_order() {
     let exchanges: Vec<Value> = serde_json::from_str(text).unwrap();
     let mut replay = Replay::new();
     exchanges.iter().for_each(|exchange| replay.replay(exchange));
-    let mut pairs: Vec<(u64, u64)> =
-        replay.versions.iter().map(|(theirs, ours)| (theirs.parse().unwrap(), ours.parse().unwrap())).collect();
+    let mut pairs: Vec<(u64, u64)> = replay
+        .versions
+        .iter()
+        .map(|(theirs, ours)| (theirs.parse().unwrap(), ours.parse().unwrap()))
+        .collect();
     pairs.sort_unstable();
-    assert!(pairs.len() > 20 && pairs.is_sorted_by(|one, next| one.1 < next.1), "{pairs:?}");
+    assert!(
+        pairs.len() > 20 && pairs.is_sorted_by(|one, next| one.1 < next.1),
+        "{pairs:?}"
+    );
 }

@@ -1,6 +1,7 @@
 //! The one module that reads clocks.
 #![allow(clippy::disallowed_methods)]
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use lease_core::{MonoTime, Now, WallTime};
@@ -13,6 +14,12 @@ pub trait Clock: Send + Sync + 'static {
     /// Both clocks, sampled together. The monotonic one must never go backwards and must count the time
     /// that the machine spends suspended.
     fn now(&self) -> Now;
+}
+
+impl<T: Clock + ?Sized> Clock for Arc<T> {
+    fn now(&self) -> Now {
+        (**self).now()
+    }
 }
 
 /// The operating system's clocks.

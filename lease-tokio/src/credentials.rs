@@ -23,6 +23,20 @@ pub(crate) fn in_cluster() -> Result<CredentialSource, SetupError> {
     Ok(CredentialSource::InCluster(source))
 }
 
+/// The namespace of the pod that we run in, for [`ConfigBuilder::namespace`](crate::ConfigBuilder::namespace);
+/// `None` when the service account names none. Reads the service account's files, here and now.
+///
+/// # Errors
+///
+/// [`SetupError::Credentials`] outside of a cluster, or when the files cannot be read.
+pub fn in_cluster_namespace() -> Result<Option<String>, SetupError> {
+    let source = in_cluster()?;
+    let credentials = source
+        .resolve(&read_all(&source.files()))
+        .map_err(SetupError::Credentials)?;
+    Ok(credentials.namespace().map(str::to_owned))
+}
+
 /// Credentials that follow their files, and something that is built from them: the HTTP client.
 pub(crate) struct Rotating<T> {
     clock: Arc<dyn Clock>,

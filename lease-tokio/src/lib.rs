@@ -77,6 +77,7 @@ mod trouble;
 
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
+pub use credentials::in_cluster_namespace;
 pub use error::{AcquireError, Interrupted, SetupError, Stopped};
 pub use handle::{Attempt, Events, Lease};
 pub use recorder::RecorderConfig;

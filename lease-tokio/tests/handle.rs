@@ -1,4 +1,5 @@
 //! Commands: what they answer, who joins whom, and what dropping their futures does. In memory, in virtual time.
+#![allow(clippy::unwrap_used)]
 
 mod handle_support;
 

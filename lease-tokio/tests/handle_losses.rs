@@ -1,4 +1,5 @@
 //! Losses: who hears of them, when, and what stops. In memory, in virtual time.
+#![allow(clippy::unwrap_used)]
 
 mod handle_support;
 
@@ -8,14 +9,19 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use handle_support::{Fate, TTL, VALIDITY, World, settle};
-use lease_tokio::{Failure, Interrupted, LostReason, ReleaseOutcome, Seed};
+use lease_tokio::{Event, Failure, Interrupted, LostReason, ReleaseOutcome, Seed};
 use tokio::time::{Instant, sleep, timeout};
 
 /// A handler that writes down what it hears.
-fn listener() -> (Arc<Mutex<Vec<LostReason>>>, impl FnMut(&LostReason) + Send + 'static) {
+fn listener() -> (
+    Arc<Mutex<Vec<LostReason>>>,
+    impl FnMut(&LostReason) + Send + 'static,
+) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&heard);
-    (heard, move |reason: &LostReason| writer.lock().unwrap().push(reason.clone()))
+    (heard, move |reason: &LostReason| {
+        writer.lock().unwrap().push(reason.clone())
+    })
 }
 
 /// Handlers run on threads for blocking work: virtual time stands still until they are done.
@@ -181,7 +187,11 @@ async fn lost_misses_nothing_between_acquire_and_await() {
     assert_eq!(lease.acquire().await, Ok(true));
     world.delete();
     sleep(TTL).await;
-    assert_eq!(lease.lost().await, LostReason::Deleted, "the loss came first");
+    assert_eq!(
+        timeout(TTL, lease.lost()).await,
+        Ok(LostReason::Deleted),
+        "the loss came first"
+    );
 
     // Created while held, polled only after that term was lost and the next one began.
     assert_eq!(lease.acquire().await, Ok(true));
@@ -204,6 +214,16 @@ async fn lost_misses_nothing_between_acquire_and_await() {
     assert_eq!(lease.acquire().await, Ok(true));
     world.delete();
     assert_eq!(lost.await, LostReason::Deleted);
+
+    // A whole term goes by between two polls.
+    lease.acquire().await.unwrap();
+    lease.release().await.unwrap();
+    let lost = lease.lost();
+    assert_eq!(lease.acquire().await, Ok(true));
+    world.delete();
+    sleep(TTL).await;
+    assert_eq!(lease.acquire().await, Ok(true));
+    assert_eq!(timeout(TTL, lost).await, Ok(LostReason::Deleted));
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +254,10 @@ async fn an_unreachable_server_ends_the_term_by_the_clock() {
     world.all(Fate::Fail(Failure::Unknown));
     let start = Instant::now();
     let reason = lease.lost().await;
-    assert!(matches!(reason, LostReason::Expired { last: Some(_) }), "{reason:?}");
+    assert!(
+        matches!(reason, LostReason::Expired { last: Some(_) }),
+        "{reason:?}"
+    );
     assert!(start.elapsed() >= VALIDITY && start.elapsed() < VALIDITY + Duration::from_millis(5));
     assert_eq!(lease.time_until(until), Duration::ZERO);
     assert!(!lease.check_alive());
@@ -324,7 +347,10 @@ async fn work_is_not_polled_after_the_deadline_even_if_the_driver_is_late() {
         })
     };
     let interrupted = lease.while_held(counted).await;
-    assert!(matches!(interrupted, Err(Interrupted::Lost(LostReason::Expired { .. }))), "{interrupted:?}");
+    assert!(
+        matches!(interrupted, Err(Interrupted::Lost(LostReason::Expired { .. }))),
+        "{interrupted:?}"
+    );
     assert_eq!(polls.load(Ordering::SeqCst), 4);
 }
 
@@ -334,11 +360,16 @@ async fn a_suspend_is_noticed_within_a_second_of_waking() {
     let lease = world.lease("a");
     assert_eq!(lease.acquire().await, Ok(true));
     sleep(Duration::from_millis(200)).await;
+    let (lost, mut events) = (lease.lost(), lease.events());
     world.suspend(TTL * 100);
     assert!(!lease.check_alive(), "at once");
     let start = Instant::now();
-    assert!(matches!(lease.lost().await, LostReason::Expired { .. }));
+    assert!(
+        matches!(events.next().await, Some(Event::Lost { .. })),
+        "the driver has noticed"
+    );
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(matches!(lost.await, LostReason::Expired { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,7 +378,11 @@ async fn two_processes_with_one_name_are_told_apart() {
     let first = world.lease("a");
     assert_eq!(first.acquire().await, Ok(true));
     let second = world.builder("a").seed(Seed(99)).spawn().unwrap();
-    assert_eq!(second.acquire().await, Ok(true), "we restarted, as far as the second can know");
+    assert_eq!(
+        second.acquire().await,
+        Ok(true),
+        "we restarted, as far as the second can know"
+    );
     assert_eq!(first.lost().await, LostReason::Twin);
     assert_eq!(first.acquire().await, Ok(false), "and it is not stolen back");
 }

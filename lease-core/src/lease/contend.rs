@@ -1,5 +1,6 @@
 //! An attempt to acquire: read, judge, write, and settle what became of the write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::step::{InFlight, Next};
@@ -11,39 +12,37 @@ use crate::observation::Verdict;
 use crate::output::WakeReason;
 use crate::problem::Problem;
 use crate::time::{MonoTime, Now, WallTime};
-use crate::wire::{Call, Change, Create, Kind, QuarantineMark, Record, Reply, Trouble, Version};
+use crate::wire::{Call, Change, Create, Kind, QuarantineMark, Record, Reply, Trouble};
 
 /// The longest that a server's `Retry-After` is obeyed. One absurd header must not stop a campaign.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// An attempt ends rather than wait for longer than this and the ttl: an application waits for its answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The least pause of a campaign, whatever was computed.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// An attempt under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Contending {
-    pub(super) episode: u64,
+    episode: u64,
     retries_left: u32,
     /// The budget is used up: one more read settles what became of the last write, and nothing is written.
     last_look: bool,
     refreshed: bool,
     last_problem: Option<Problem>,
-    /// Whether any write was handed out.
-    pub(super) wrote: bool,
-    /// A POST without a known outcome: it can land for as long as there is no object.
-    pub(super) unsettled_create: bool,
-    /// A PUT without a known outcome: it can land for as long as the record is in this state.
-    unsettled_update: Option<Version>,
     /// What the last write took the lease from.
     acquisition: Acquisition,
-    /// We keep an object that we created, and may hold it from then on.
-    quarantine_ends: Option<MonoTime>,
+    quarantine: Option<Quarantine>,
 }
 
-impl Contending {
-    /// Whether a write of this attempt can still win.
-    fn is_unsettled(&self) -> bool {
-        self.unsettled_create || self.unsettled_update.is_some()
-    }
+/// We keep an object that we created, or that was created and never held.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Quarantine {
+    /// Of this very object: the wait for one that is gone counts for nothing.
+    uid: Box<str>,
+    ends_at: MonoTime,
+    /// The emission of the last write that showed.
+    shown: MonoTime,
 }
 
 impl Lease {
@@ -56,11 +55,8 @@ impl Lease {
             last_look: false,
             refreshed: false,
             last_problem: None,
-            wrote: false,
-            unsettled_create: false,
-            unsettled_update: None,
             acquisition: Acquisition::Vacant,
-            quarantine_ends: None,
+            quarantine: None,
         });
         self.read(now);
     }
@@ -72,96 +68,83 @@ impl Lease {
         in_flight: &InFlight,
         reply: Reply,
     ) {
+        let wrote = in_flight.kind.writes();
         match reply {
-            Reply::Record(record) if in_flight.kind == Kind::Read => {
+            Reply::Record(record) if !wrote || self.confirms(in_flight, &record) => {
                 self.observe(now, *record);
                 self.contend(now, contending);
             }
-            Reply::Record(record) if self.confirms(in_flight, &record) => {
-                self.observe(now, *record);
-                self.contend(now, contending);
-            }
-            Reply::Absent if in_flight.kind == Kind::Read => {
+            Reply::Absent if !wrote => {
                 self.observe_absence();
-                contending.unsettled_update = None;
-                contending.quarantine_ends = None;
+                contending.quarantine = None;
                 self.create(now, contending);
             }
-            Reply::Conflict => self.retry(now, contending, Trouble::definite(Problem::Conflict), true),
-            Reply::Trouble(trouble) => self.contending_trouble(now, contending, in_flight, trouble),
+            Reply::Conflict => self.retry(now, contending, Trouble::definite(Problem::Conflict), wrote),
+            Reply::Trouble(trouble) => {
+                let in_doubt = wrote && !trouble.definite;
+                self.retry(now, contending, trouble, in_doubt);
+            }
             Reply::Record(_) | Reply::Deleted | Reply::Absent => {
-                let trouble = Trouble::unclear(Problem::NotConfirmed);
-                self.contending_trouble(now, contending, in_flight, trouble);
+                self.retry(now, contending, Trouble::unclear(Problem::NotConfirmed), wrote);
             }
         }
-    }
-
-    fn contending_trouble(
-        &mut self,
-        now: Now,
-        mut contending: Contending,
-        in_flight: &InFlight,
-        trouble: Trouble,
-    ) {
-        if !trouble.definite {
-            match in_flight.kind {
-                Kind::Create => contending.unsettled_create = true,
-                Kind::Update => contending.unsettled_update = in_flight.base.clone(),
-                Kind::Read | Kind::Delete => {}
-            }
-        }
-        let wrote = in_flight.kind.writes();
-        self.retry(now, contending, trouble, wrote);
     }
 
     /// Judges the record as it now stands.
-    fn contend(&mut self, now: Now, mut contending: Contending) {
+    fn contend(&mut self, now: Now, contending: Contending) {
         let Some(observed) = &self.observed else {
             return self.create(now, contending);
         };
-        if contending.unsettled_update.as_ref() != Some(&observed.record.version) {
-            contending.unsettled_update = None;
-        }
         match self.judge(now).verdict(observed) {
             Verdict::Own(attempt) if attempt.episode == contending.episode => {
                 self.written(now, contending, attempt);
             }
             Verdict::Own(_) => self.take(now, contending, Acquisition::Own),
             Verdict::Take(acquisition) => self.take(now, contending, acquisition),
-            Verdict::Refuse(denial) => self.deny(now, contending, denial),
+            Verdict::Refuse(denial) => self.deny(now, denial),
         }
     }
 
     /// The record shows a write of this attempt.
     fn written(&mut self, now: Now, mut contending: Contending, attempt: Attempt) {
-        contending.unsettled_create = false;
-        contending.unsettled_update = None;
         if attempt.begins_term {
             return if now.mono < attempt.emitted.saturating_add(self.config.validity()) {
-                self.start_term(now, &contending, attempt);
+                self.start_term(now, contending, attempt);
             } else {
                 // The answer came too late to hold anything. The record is ours: write it once more.
                 let acquisition = contending.acquisition.clone();
                 self.take(now, contending, acquisition);
             };
         }
-        // Success of a renewal in quarantine: the budget is for failures in a row.
-        contending.retries_left = self.config.acquire_retries();
-        contending.last_look = false;
-        let quarantine = self.config.quarantine();
-        let ends_at = *contending.quarantine_ends.get_or_insert_with(|| {
-            let ends_at = now.mono.saturating_add(quarantine);
-            self.outbox.event(Event::QuarantineStarted { ends_at });
-            ends_at
-        });
-        let renewal = attempt.emitted.saturating_add(self.config.renew_interval());
-        let (at, reason) = if ends_at <= renewal {
-            (ends_at, WakeReason::QuarantineEnds)
-        } else {
-            (renewal, WakeReason::Renewal)
+        let Some(uid) = self.observed.as_ref().map(|observed| observed.record.version.uid.clone()) else {
+            return self.create(now, contending);
         };
-        self.pause(at, Next::Write, reason);
+        let running = contending.quarantine.take().filter(|quarantine| quarantine.uid == uid);
+        let progress = running.as_ref().is_none_or(|running| attempt.emitted > running.shown);
+        if progress {
+            // The budget is for failures in a row.
+            contending.retries_left = self.config.acquire_retries();
+            contending.last_look = false;
+            contending.refreshed = false;
+        } else if contending.last_look {
+            return self.out_of_retries(now, contending);
+        }
+        let ends_at = running.map_or_else(
+            || {
+                let ends_at = now.mono.saturating_add(self.config.quarantine());
+                self.outbox.event(Event::QuarantineStarted { ends_at });
+                ends_at
+            },
+            |running| running.ends_at,
+        );
+        contending.quarantine = Some(Quarantine { uid, ends_at, shown: attempt.emitted });
         self.state = State::Contending(contending);
+        let renewal = attempt.emitted.saturating_add(self.config.renew_interval());
+        if ends_at <= renewal {
+            self.pause(ends_at, Next::Write, WakeReason::QuarantineEnds);
+        } else {
+            self.pause(renewal, Next::Write, WakeReason::Renewal);
+        }
     }
 
     /// Renews an object in quarantine, or, when that is over, writes what begins the term.
@@ -177,25 +160,12 @@ impl Lease {
             return self.out_of_retries(now, contending);
         }
         contending.acquisition = Acquisition::Created;
-        contending.wrote = true;
         let quarantine = self.config.release_policy() == ReleasePolicy::Vacate;
         let time = self.acquiring_stamp(now);
-        let body = Create {
-            nonce: self.nonce,
-            time,
-            quarantine,
-        }
-        .body(&self.config);
+        let body = Create { nonce: self.nonce, time, quarantine }.body(&self.config);
         self.remember(now, time, contending.episode, !quarantine);
         self.state = State::Contending(contending);
-        self.ask(
-            now,
-            Call {
-                kind: Kind::Create,
-                body,
-            },
-            Some(time),
-        );
+        self.ask(now, Call { kind: Kind::Create, body }, Some(time));
     }
 
     /// Writes our name into the record, provided that nobody was quicker.
@@ -207,30 +177,24 @@ impl Lease {
             return self.out_of_retries(now, contending);
         }
         if record.token().is_none() {
-            return self.fail(now, &contending, Problem::UnorderedResourceVersion, None);
+            return self.fail(now, Problem::UnorderedResourceVersion, None);
         }
-        let waited = contending
-            .quarantine_ends
-            .is_some_and(|ends_at| ends_at <= now.mono);
-        let quarantined = (record.quarantined || contending.quarantine_ends.is_some()) && !waited;
-        if contending.quarantine_ends.is_none() {
+        let running = contending.quarantine.as_ref().filter(|running| running.uid == record.version.uid);
+        let waited = running.is_some_and(|running| running.ends_at <= now.mono);
+        let quarantined = (record.quarantined || running.is_some()) && !waited;
+        if running.is_none() {
             contending.acquisition = acquisition;
         }
-        contending.wrote = true;
         let episode = contending.episode;
         self.state = State::Contending(contending);
         let time = self.acquiring_stamp(now);
-        let config = std::sync::Arc::clone(&self.config);
+        let config = Arc::clone(&self.config);
         let change = Change {
             holder: Some(config.identity()),
             nonce: self.nonce,
             acquire_time: Some(time),
             renew_time: time,
-            quarantine: if quarantined {
-                QuarantineMark::Keep
-            } else {
-                QuarantineMark::Remove
-            },
+            quarantine: if quarantined { QuarantineMark::Set } else { QuarantineMark::Remove },
         };
         self.put(now, &change, episode, !quarantined);
     }
@@ -242,121 +206,108 @@ impl Lease {
         self.attempts.next_stamp(self.stamping_time(now))
     }
 
-    /// Something stood in the way: try again if the budget allows.
-    fn retry(&mut self, now: Now, mut contending: Contending, trouble: Trouble, wrote: bool) {
-        let Trouble {
-            problem, retry_after, ..
-        } = trouble;
-        let budget = contending.retries_left;
+    /// Something stood in the way: try again if the budget allows. `in_doubt`: the request may have put our
+    /// name into the record, which has to be read before anything is answered.
+    fn retry(&mut self, now: Now, mut contending: Contending, trouble: Trouble, in_doubt: bool) {
+        let Trouble { problem, retry_after, .. } = trouble;
         contending.last_problem = Some(problem.clone());
-        let mut delay = self.rng.jitter(self.config.acquire_retry_delay());
         if problem == Problem::Unauthorized && !contending.refreshed {
             contending.refreshed = true;
             self.state = State::Contending(contending);
             return self.refresh_credentials(now, now.mono, Next::Read);
         }
-        if problem.is_permanent() {
-            return self.fail(now, &contending, problem, retry_after);
-        }
-        if let Some(asked) = retry_after {
-            // An application waits for the answer: rather tell it than sleep through a long pause.
-            if asked > self.config.ttl() && !contending.is_unsettled() {
-                return self.fail(now, &contending, problem, retry_after);
+        let asked = retry_after.unwrap_or_default();
+        let too_long = asked > self.config.ttl().max(LONGEST_PAUSE);
+        if problem.is_permanent() || contending.retries_left == 0 || too_long {
+            if !in_doubt || contending.last_look {
+                return self.fail(now, problem, retry_after);
             }
-            delay = delay.max(asked.min(MAX_RETRY_AFTER));
-        }
-        if budget == 0 {
-            if !wrote || contending.last_look {
-                return self.fail(now, &contending, problem, retry_after);
-            }
-            // A conflict may be the echo of our own write, and an unknown outcome must be settled.
             contending.last_look = true;
         }
-        contending.retries_left = budget.saturating_sub(1);
+        contending.retries_left = contending.retries_left.saturating_sub(1);
+        let delay = self.rng.jitter(self.config.acquire_retry_delay()).max(asked.min(MAX_RETRY_AFTER));
         let retry_at = now.mono.saturating_add(delay);
-        self.outbox.event(Event::Trouble {
-            problem,
-            retry_at: Some(retry_at),
-        });
+        self.outbox.event(Event::Trouble { problem, retry_at: Some(retry_at) });
         self.state = State::Contending(contending);
         self.pause(retry_at, Next::Read, WakeReason::Retry);
     }
 
     /// The last look has shown that the lease could be taken, but the budget is used up.
     fn out_of_retries(&mut self, now: Now, contending: Contending) {
-        match contending.last_problem.clone() {
-            Some(problem) if problem != Problem::Conflict => self.fail(now, &contending, problem, None),
-            _ => {
-                let denial = Denial {
-                    holder: self.holder().cloned(),
-                    reason: DenialReason::Contended,
-                    retry_at: now.mono.saturating_add(self.config.acquire_retry_delay()),
-                };
-                self.deny(now, contending, denial);
-            }
+        let problem = contending.last_problem.clone().unwrap_or(Problem::Conflict);
+        let observed = self.observed.as_ref();
+        let ours = observed.is_some_and(|observed| self.is_own(now, &observed.record));
+        if ours || problem != Problem::Conflict {
+            return self.fail(now, problem, None);
         }
+        let denial = Denial {
+            holder: self.holder().cloned(),
+            reason: DenialReason::Contended,
+            retry_at: now.mono.saturating_add(self.config.acquire_retry_delay()),
+        };
+        self.deny(now, denial);
     }
 
-    fn deny(&mut self, now: Now, contending: Contending, denial: Denial) {
-        if contending.is_unsettled() {
-            // "No" would promise that no write of ours can still win.
-            return self.fail(now, &contending, Problem::UnknownOutcome, None);
-        }
+    fn deny(&mut self, now: Now, denial: Denial) {
         self.failures = 0;
-        let poll = now
-            .mono
-            .saturating_add(self.rng.jitter(self.config.poll_interval()));
+        let poll = now.mono.saturating_add(self.rng.jitter(self.config.poll_interval()));
         let look_at = match denial.reason {
             DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
             DenialReason::Terminating | DenialReason::Contended => poll,
         };
-        self.answer_attempt(AttemptOutcome::Denied(denial));
-        self.rest_or_wait(
-            look_at.max(now.mono.saturating_add(MIN_PAUSE)),
-            WakeReason::Poll,
-            false,
-        );
+        let look_at = look_at.max(now.mono.saturating_add(MIN_PAUSE));
+        if self.observed.as_ref().is_some_and(|observed| observed.since == now.mono) {
+            self.tell_news(denial.reason, look_at);
+        }
+        self.litter = self.is_unsettled();
+        self.answer_attempt(if self.litter {
+            // "No" would promise that no write of ours can still win.
+            AttemptOutcome::Failed(Problem::UnknownOutcome)
+        } else {
+            AttemptOutcome::Denied(denial)
+        });
+        self.rest_or_wait(look_at, WakeReason::Poll);
     }
 
-    fn fail(&mut self, now: Now, contending: &Contending, problem: Problem, retry_after: Option<Duration>) {
+    /// What a new state of the record means for a campaign, which has no answer to say it in.
+    fn tell_news(&mut self, reason: DenialReason, look_at: MonoTime) {
+        match reason {
+            DenialReason::DuplicateIdentity => self.outbox.event(Event::DuplicateIdentity),
+            DenialReason::Terminating if self.goals.campaign => {
+                let retry_at = Some(look_at);
+                self.outbox.event(Event::Trouble { problem: Problem::HeldByFinalizers, retry_at });
+            }
+            DenialReason::Terminating | DenialReason::Held | DenialReason::Contended => {}
+        }
+    }
+
+    fn fail(&mut self, now: Now, problem: Problem, retry_after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
-        let slow = self.config.poll_interval().max(self.config.ttl());
+        let slow = self.config.poll_interval().max(self.config.ttl()).min(MAX_RETRY_AFTER);
         let delay = if problem.is_permanent() {
             self.rng.jitter(slow)
         } else {
-            self.backoff(
-                self.config.acquire_retry_delay(),
-                self.failures,
-                self.config.poll_interval(),
-            )
+            self.backoff(self.config.acquire_retry_delay(), self.failures, self.config.poll_interval())
         };
-        let delay = delay
-            .max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
-            .max(MIN_PAUSE);
+        let delay = delay.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)).max(MIN_PAUSE);
         let retry_at = now.mono.saturating_add(delay);
         if self.goals.campaign {
-            self.outbox.event(Event::Trouble {
-                problem: problem.clone(),
-                retry_at: Some(retry_at),
-            });
+            self.outbox.event(Event::Trouble { problem: problem.clone(), retry_at: Some(retry_at) });
         }
         self.answer_attempt(AttemptOutcome::Failed(problem));
-        self.rest_or_wait(retry_at, WakeReason::Retry, contending.wrote);
+        self.rest_or_wait(retry_at, WakeReason::Retry);
     }
 
     fn answer_attempt(&mut self, outcome: AttemptOutcome) {
         if std::mem::take(&mut self.goals.attempt) {
-            self.outbox.event(Event::AttemptEnded {
-                command: Command::TryAcquire,
-                outcome,
-            });
+            self.outbox.event(Event::AttemptEnded { command: Command::TryAcquire, outcome });
         }
     }
 
     /// Without a campaign that was all; with one, the next attempt starts at `look_at`.
-    pub(super) fn rest_or_wait(&mut self, look_at: MonoTime, reason: WakeReason, unsettled: bool) {
+    pub(super) fn rest_or_wait(&mut self, look_at: MonoTime, reason: WakeReason) {
         if self.goals.campaign {
-            self.state = State::Waiting { unsettled };
+            self.state = State::Waiting;
             self.pause(look_at, Next::Attempt, reason);
         } else {
             self.state = State::Idle;
@@ -364,57 +315,27 @@ impl Lease {
     }
 
     /// The acquiring write shows, in time: from here on the lease is held.
-    fn start_term(&mut self, now: Now, contending: &Contending, attempt: Attempt) {
-        let Some(record) = self.observed.as_ref().map(|observed| &observed.record) else {
-            return;
-        };
-        let Some(token) = record.token() else {
-            return self.fail(now, contending, Problem::UnorderedResourceVersion, None);
+    fn start_term(&mut self, now: Now, contending: Contending, attempt: Attempt) {
+        let token = self.observed.as_ref().and_then(|observed| observed.record.token());
+        let Some(token) = token else {
+            return self.fail(now, Problem::UnorderedResourceVersion, None);
         };
         if self.last_token.is_some_and(|last| token <= last) {
-            return self.fail(now, contending, Problem::TokenNotAbove, None);
+            return self.fail(now, Problem::TokenNotAbove, None);
         }
         self.last_token = Some(token);
         self.failures = 0;
         let until = attempt.emitted.saturating_add(self.config.validity());
-        let acquisition = contending.acquisition.clone();
-        self.outbox.event(Event::Acquired {
-            token,
-            until,
-            acquisition,
-        });
-        let Goals {
-            attempt: asked,
-            campaign_unanswered,
-            ..
-        } = self.goals;
-        for (_, command) in [
-            (asked, Command::TryAcquire),
-            (campaign_unanswered, Command::Campaign),
-        ]
-        .into_iter()
-        .filter(|(waits, _)| *waits)
+        self.outbox.event(Event::Acquired { token, until, acquisition: contending.acquisition });
+        let Goals { attempt: asked, campaign_unanswered, .. } = self.goals;
+        for (_, command) in [(asked, Command::TryAcquire), (campaign_unanswered, Command::Campaign)]
+            .into_iter()
+            .filter(|(waits, _)| *waits)
         {
-            self.outbox.event(Event::AttemptEnded {
-                command,
-                outcome: AttemptOutcome::Acquired { token },
-            });
+            self.outbox.event(Event::AttemptEnded { command, outcome: AttemptOutcome::Acquired { token } });
         }
-        self.goals = Goals {
-            campaign: self.goals.campaign,
-            ..Goals::default()
-        };
-        self.begin_holding(token, until, attempt, contending.unsettled_create);
-    }
-
-    /// A release came before the attempt ended: take back what it may have written.
-    pub(super) fn release_while_contending(&mut self, now: Now, contending: &Contending) {
-        let stopped = self.stop();
-        let unknown_create = stopped
-            .as_ref()
-            .is_some_and(|stopped| stopped.kind == Kind::Create);
-        let ghost = contending.unsettled_create || unknown_create;
-        self.clean_up(now, contending.wrote, ghost);
+        self.goals = Goals { campaign: self.goals.campaign, ..Goals::default() };
+        self.begin_holding(token, until, attempt);
     }
 
     /// Whether a record is ours by this incarnation's own write.

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::identifiers::{Identity, RequestId};
 use crate::observation::Observation;
 use crate::output::WakeReason;
+use crate::problem::Problem;
 use crate::time::{MonoTime, Now, WallTime};
 use crate::wire::{Call, Change, Holder, Kind, Record};
 
@@ -50,7 +51,7 @@ impl Lease {
     /// Sends a PUT over the record as last read and remembers the attempt.
     pub(super) fn put(&mut self, now: Now, change: &Change<'_>, episode: u64, begins_term: bool) {
         let Some(observed) = &self.observed else {
-            return;
+            return self.read(now);
         };
         let call = Call {
             kind: Kind::Update,
@@ -61,6 +62,7 @@ impl Lease {
     }
 
     pub(super) fn remember(&mut self, now: Now, renew_time: WallTime, episode: u64, begins_term: bool) {
+        self.attempts.note_source(self.server_clock.corrects(now, self.config.skew_bound()));
         self.attempts.remember(Attempt {
             renew_time,
             emitted: now.mono,
@@ -77,16 +79,25 @@ impl Lease {
     /// Whether our own sequence of timestamps has run too far ahead of the clock.
     pub(super) fn runs_ahead(&self, now: Now) -> bool {
         let most = self.server_clock.most_ahead(self.config.skew_bound());
-        self.attempts.ahead_of(self.stamping_time(now)) > most
+        // Without `max_clock_skew` no wall clock decides anything.
+        self.config.max_clock_skew().is_some() && self.attempts.ahead_of(self.stamping_time(now)) > most
     }
 
     pub(super) fn pause(&mut self, until: MonoTime, then: Next, reason: WakeReason) {
         self.step = Step::Pausing { until, then, reason };
     }
 
+    /// Tells what does not work, and when it is tried again if that is before `end`.
+    pub(super) fn tell_trouble(&mut self, problem: Problem, retry_at: MonoTime, end: MonoTime) {
+        self.outbox.event(Event::Trouble { problem, retry_at: (retry_at < end).then_some(retry_at) });
+    }
+
     /// Asks for fresh credentials, then does `then`, but not before `not_before`.
     pub(super) fn refresh_credentials(&mut self, now: Now, not_before: MonoTime, then: Next) {
-        let give_up_at = now.mono.saturating_add(self.config.request_timeout());
+        let mut give_up_at = now.mono.saturating_add(self.config.request_timeout());
+        if let State::Holding(term) = &self.state {
+            give_up_at = give_up_at.min(self.last_chance(now, term.until));
+        }
         let id = self.outbox.refresh_credentials();
         self.step = Step::Refreshing {
             id,
@@ -117,56 +128,56 @@ impl Lease {
         }
     }
 
-    /// Gives up whatever is under way. The request that was, if it may have reached the API server.
-    pub(super) fn stop(&mut self) -> Option<InFlight> {
+    /// Gives up whatever is under way; whether a request was that may have reached the API server.
+    pub(super) fn stop(&mut self) -> bool {
         match std::mem::take(&mut self.step) {
             Step::Asking(in_flight) if !self.outbox.withdraw(in_flight.id) => {
                 self.outbox.abort(in_flight.id);
-                Some(in_flight)
+                self.leave_open(&in_flight);
+                true
             }
             Step::Refreshing { id, .. } => {
                 self.outbox.withdraw(id);
-                None
+                false
             }
-            _ => None,
+            _ => false,
         }
+    }
+
+    /// The latest that a request can start and still have its whole time before the term ends; where that
+    /// has passed, the end of the term.
+    pub(super) fn last_chance(&self, now: Now, until: MonoTime) -> MonoTime {
+        let last_chance = until.saturating_sub(self.config.request_timeout());
+        if now.mono < last_chance { last_chance } else { until }
     }
 
     /// Takes in a record that was read or that a write returned.
     pub(super) fn observe(&mut self, now: Now, record: Record) {
-        let unchanged = self
-            .observed
-            .take()
-            .filter(|last| last.record.same_state(&record));
-        let changed = unchanged.is_none();
-        let twin =
-            record.holder.identity() == Some(self.config.identity()) && record.nonce != Some(self.nonce);
+        let unchanged = self.observed.take().filter(|last| last.record.same_state(&record));
+        let twin = record.holder.identity() == Some(self.config.identity()) && record.nonce != Some(self.nonce);
         let reclaimable = if self.has_read {
-            unchanged
-                .as_ref()
-                .is_some_and(|last| last.reclaimable && last.record.nonce == record.nonce)
+            unchanged.as_ref().is_some_and(|last| last.reclaimable && last.record.nonce == record.nonce)
         } else {
             twin && self.config.same_identity() == SameIdentity::Reclaim
         };
         self.has_read = true;
-        let since = unchanged.map_or(now.mono, |last| last.since);
-        if changed {
-            self.tell_about(&record, twin && !reclaimable);
+        if unchanged.is_none() {
+            self.tell_about(&record);
         }
-        self.observed = Some(Observation {
-            record,
-            since,
-            reclaimable,
-        });
+        if let Some(attempt) = self.judge(now).own_attempt(&record) {
+            self.attempts.seen(attempt, record.acquire_time);
+        }
+        if self.open_update.as_ref().is_some_and(|base| record.token() > base.token()) {
+            self.open_update = None;
+        }
+        let since = unchanged.map_or(now.mono, |last| last.since);
+        self.observed = Some(Observation { record, since, reclaimable });
     }
 
-    fn tell_about(&mut self, record: &Record, duplicate: bool) {
+    fn tell_about(&mut self, record: &Record) {
         let claimed = record.duration().unwrap_or(Duration::ZERO);
         if record.holder != Holder::Nobody && claimed > self.config.max_foreign_ttl() {
             self.outbox.event(Event::ForeignTtlCut { claimed });
-        }
-        if duplicate {
-            self.outbox.event(Event::DuplicateIdentity);
         }
         self.tell_holder(record.holder.identity().cloned());
     }
@@ -175,6 +186,8 @@ impl Lease {
     pub(super) fn observe_absence(&mut self) {
         self.observed = None;
         self.has_read = true;
+        // An update carries a UID: it cannot land where there is no object.
+        self.open_update = None;
         self.tell_holder(None);
     }
 

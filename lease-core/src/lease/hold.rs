@@ -25,8 +25,6 @@ pub(super) struct Term {
     confirmed: MonoTime,
     /// Renewals in a row that were not confirmed, conflicts included.
     failures: u32,
-    /// A POST of this attempt to acquire may still be under way.
-    pub(super) unsettled_create: bool,
     episode: u64,
 }
 
@@ -46,7 +44,6 @@ impl Lease {
         token: FencingToken,
         until: MonoTime,
         attempt: Attempt,
-        unsettled_create: bool,
     ) {
         let uid = self
             .observed
@@ -60,7 +57,6 @@ impl Lease {
             uid: uid.unwrap_or_default(),
             confirmed: attempt.emitted,
             failures: 0,
-            unsettled_create,
             episode: attempt.episode,
         });
         let next = attempt.emitted.saturating_add(self.config.renew_interval());
@@ -73,7 +69,8 @@ impl Lease {
             return;
         };
         let episode = term.episode;
-        if self.runs_ahead(now) {
+        // Where the server's time put us ahead there is nothing wrong with our clock: go on from there.
+        if self.runs_ahead(now) && !self.attempts.is_from_server() {
             return self.lose(now, LostReason::Clock);
         }
         let renew_time = self.attempts.next_stamp(self.stamping_time(now));
@@ -91,7 +88,7 @@ impl Lease {
     pub(super) fn holding_reply(&mut self, now: Now, term: Term, in_flight: &InFlight, reply: Reply) {
         let reading = in_flight.kind == Kind::Read;
         match reply {
-            Reply::Record(record) if reading => self.look_at(now, term, *record),
+            Reply::Record(record) if reading || record.terminating => self.look_at(now, term, *record),
             Reply::Record(record) if self.confirms(in_flight, &record) => {
                 self.observe(now, *record);
                 self.confirmed(term, in_flight.emitted);
@@ -212,16 +209,12 @@ impl Lease {
         self.state = State::Holding(term);
         let asked = trouble.retry_after.unwrap_or_default();
         let retry_at = self.retry_at(now, failures, until, asked);
-        let problem = trouble.problem;
-        let unauthorized = problem == Problem::Unauthorized;
-        self.outbox.event(Event::Trouble {
-            problem,
-            retry_at: (retry_at < until).then_some(retry_at),
-        });
-        if unauthorized {
+        if trouble.problem == Problem::Unauthorized {
             let not_before = if failures == 1 { now.mono } else { retry_at };
+            self.tell_trouble(trouble.problem, not_before, until);
             self.refresh_credentials(now, not_before, next);
         } else {
+            self.tell_trouble(trouble.problem, retry_at, until);
             self.pause(retry_at, next, WakeReason::Retry);
         }
     }
@@ -231,12 +224,8 @@ impl Lease {
         let (base, most) = (self.config.retry_delay(), self.config.renew_interval());
         let delay = self.backoff(base, failures, most).max(asked);
         let retry_at = now.mono.saturating_add(delay);
-        let last_chance = until.saturating_sub(self.config.request_timeout());
-        if now.mono < last_chance {
-            retry_at.min(last_chance)
-        } else {
-            retry_at
-        }
+        let last_chance = self.last_chance(now, until);
+        if last_chance < until { retry_at.min(last_chance) } else { retry_at }
     }
 
     /// The term is over, against our will.
@@ -250,12 +239,12 @@ impl Lease {
         });
         self.stop();
         // What we last wrote, or may still write, keeps naming us.
-        let unsettled = matches!(reason, LostReason::Expired { .. } | LostReason::Clock);
+        self.litter = matches!(reason, LostReason::Expired { .. } | LostReason::Clock) || self.is_unsettled();
         let delay = match reason {
             LostReason::Clock => Duration::ZERO,
             LostReason::Expired { .. } => self.rng.jitter(self.config.retry_delay()),
             _ => self.rng.jitter(self.config.acquire_retry_delay()),
         };
-        self.rest_or_wait(now.mono.saturating_add(delay), WakeReason::Retry, unsettled);
+        self.rest_or_wait(now.mono.saturating_add(delay), WakeReason::Retry);
     }
 }

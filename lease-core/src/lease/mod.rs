@@ -20,7 +20,7 @@ use self::release::Releasing;
 use self::step::{InFlight, Next, Step};
 use crate::attempts::Attempts;
 use crate::config::Config;
-use crate::event::{AttemptOutcome, Command, Event, LostReason, ReleaseOutcome};
+use crate::event::{AttemptOutcome, Command, Event, LostReason};
 use crate::identifiers::{FencingToken, Identity, Nonce, RequestId, Seed};
 use crate::input::{Failure, Input};
 use crate::observation::{Judge, Observation};
@@ -30,7 +30,7 @@ use crate::rng::Rng;
 use crate::server_clock::ServerClock;
 use crate::time::{MonoTime, Now};
 use crate::timestamp;
-use crate::wire::{Reply, Trouble};
+use crate::wire::{Kind, Reply, Trouble, Version};
 
 /// The end of the clock: what lies beyond is clamped to it, so that adding durations never saturates.
 const LAST: MonoTime = MonoTime::from_nanos(u64::MAX / 2);
@@ -54,6 +54,10 @@ pub struct Lease {
     /// Whether a read has told anything yet: only the first one may find a record to reclaim.
     has_read: bool,
     attempts: Attempts,
+    /// A PUT without a known outcome: it can land for as long as the record is in this state.
+    open_update: Option<Version>,
+    /// A record may name us although no term runs: a release has something to clean up.
+    litter: bool,
     server_clock: ServerClock,
     last_token: Option<FencingToken>,
     /// The holder that the last event told.
@@ -70,10 +74,8 @@ enum State {
     Idle,
     /// An attempt is under way.
     Contending(Contending),
-    /// A campaign waits for its next attempt. `unsettled`: the record may name us.
-    Waiting {
-        unsettled: bool,
-    },
+    /// A campaign waits for its next attempt.
+    Waiting,
     Holding(Term),
     Releasing(Releasing),
 }
@@ -140,6 +142,8 @@ impl Lease {
             observed: None,
             has_read: false,
             attempts: Attempts::default(),
+            open_update: None,
+            litter: false,
             server_clock: ServerClock::default(),
             last_token: None,
             told_holder: None,
@@ -211,7 +215,7 @@ impl Lease {
         match self.state {
             State::Idle => Status::Idle,
             State::Contending(_) => Status::Contending,
-            State::Waiting { .. } => Status::Waiting,
+            State::Waiting => Status::Waiting,
             State::Holding(_) => Status::Holding,
             State::Releasing(_) => Status::Releasing,
         }
@@ -255,7 +259,7 @@ impl Lease {
         let state = match &self.state {
             State::Holding(term) => Some((term.until, WakeReason::TermEnds)),
             State::Releasing(releasing) => Some((releasing.give_up_at, WakeReason::GiveUp)),
-            State::Idle | State::Contending(_) | State::Waiting { .. } => None,
+            State::Idle | State::Contending(_) | State::Waiting => None,
         };
         match (state, self.step.alarm()) {
             (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
@@ -300,13 +304,14 @@ impl Lease {
 
     fn proceed(&mut self, now: Now, next: Next) {
         match (&self.state, next) {
-            (State::Waiting { .. }, _) => self.start_attempt(now),
-            (State::Idle, _) => {}
-            (State::Contending(_) | State::Holding(_), Next::Read) => self.read(now),
-            (State::Contending(_), _) => self.write_in_quarantine(now),
-            (State::Holding(_), _) => self.renew(now),
+            (State::Waiting, Next::Attempt) => self.start_attempt(now),
+            (State::Contending(_) | State::Holding(_) | State::Releasing(_), Next::Read) => self.read(now),
+            (State::Contending(_), Next::Write) => self.write_in_quarantine(now),
+            (State::Holding(_), Next::Write) => self.renew(now),
             (State::Releasing(_), Next::Write) => self.give_back(now),
-            (State::Releasing(_), _) => self.read(now),
+            // No pause leads here: what it waits for ends with the state that it began in.
+            (State::Idle | State::Waiting, _) => {}
+            (State::Contending(_) | State::Holding(_) | State::Releasing(_), Next::Attempt) => {}
         }
     }
 
@@ -320,7 +325,7 @@ impl Lease {
                 });
             }
             State::Contending(_) | State::Releasing(_) => self.goals.attempt = true,
-            State::Idle | State::Waiting { .. } => {
+            State::Idle | State::Waiting => {
                 self.goals.attempt = true;
                 self.start_attempt(now);
             }
@@ -337,7 +342,7 @@ impl Lease {
                     outcome,
                 });
             }
-            State::Contending(_) | State::Releasing(_) | State::Waiting { .. } => {
+            State::Contending(_) | State::Releasing(_) | State::Waiting => {
                 self.goals.campaign_unanswered = true;
             }
             State::Idle => {
@@ -350,13 +355,7 @@ impl Lease {
     fn release(&mut self, now: Now) {
         self.cancel_goals();
         match std::mem::take(&mut self.state) {
-            State::Idle => {
-                self.outbox.event(Event::ReleaseEnded {
-                    outcome: ReleaseOutcome::Nothing,
-                });
-            }
-            State::Waiting { unsettled } => self.release_while_waiting(now, unsettled),
-            State::Contending(contending) => self.release_while_contending(now, &contending),
+            State::Idle | State::Waiting | State::Contending(_) => self.clean_up(now),
             State::Holding(term) => self.release_term(now, &term),
             // One answer serves both.
             State::Releasing(releasing) => self.state = State::Releasing(releasing),
@@ -410,20 +409,50 @@ impl Lease {
     }
 
     fn on_reply(&mut self, now: Now, in_flight: &InFlight, reply: Reply) {
-        if in_flight.kind.writes() {
-            match &reply {
-                Reply::Conflict => self.stats.conflicts += 1,
-                Reply::Trouble(trouble) if !trouble.definite => self.stats.unknown_outcomes += 1,
-                _ => {}
-            }
-        }
+        self.take_stock(in_flight, &reply);
         match std::mem::take(&mut self.state) {
             State::Contending(contending) => self.contending_reply(now, contending, in_flight, reply),
             State::Holding(term) => self.holding_reply(now, term, in_flight, reply),
             State::Releasing(releasing) => self.releasing_reply(now, releasing, in_flight, reply),
             // Nothing is asked while idle or waiting.
-            state @ (State::Idle | State::Waiting { .. }) => self.state = state,
+            state @ (State::Idle | State::Waiting) => self.state = state,
         }
+    }
+
+    /// Counts, and remembers what a write may have left behind.
+    fn take_stock(&mut self, in_flight: &InFlight, reply: &Reply) {
+        match reply {
+            _ if !in_flight.kind.writes() => {}
+            Reply::Trouble(trouble) if trouble.definite => {}
+            Reply::Trouble(_) => self.leave_open(in_flight),
+            Reply::Conflict => {
+                self.stats.conflicts += 1;
+                // It may be the echo of our own write.
+                self.litter |= in_flight.stamp.is_some();
+            }
+            Reply::Record(record) if !self.confirms(in_flight, record) => self.leave_open(in_flight),
+            Reply::Record(_) | Reply::Deleted | Reply::Absent => self.litter |= in_flight.stamp.is_some(),
+        }
+    }
+
+    /// A write has no known outcome: it may land later.
+    fn leave_open(&mut self, in_flight: &InFlight) {
+        self.stats.unknown_outcomes += u64::from(in_flight.kind.writes());
+        // A write without a stamp takes our name away: let it land.
+        let Some(stamp) = in_flight.stamp else {
+            return;
+        };
+        self.litter = true;
+        match in_flight.kind {
+            Kind::Create => self.attempts.leave_open(stamp, self.now.mono),
+            Kind::Update => self.open_update.clone_from(&in_flight.base),
+            Kind::Read | Kind::Delete => {}
+        }
+    }
+
+    /// Whether a write of ours can still put our name into the record.
+    fn is_unsettled(&self) -> bool {
+        self.open_update.is_some() || self.attempts.may_create(self.now.mono)
     }
 
     fn on_credentials(&mut self, now: Now, id: RequestId) {

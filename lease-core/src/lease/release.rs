@@ -19,8 +19,6 @@ pub(super) struct Releasing {
     last_problem: Option<Problem>,
     /// The `acquireTime` of the term that ended; none where an attempt was cancelled.
     acquire_time: Option<WallTime>,
-    /// A POST of ours may still be under way: nobody can promise that our name stays away.
-    unsettled_create: bool,
 }
 
 impl Lease {
@@ -34,39 +32,28 @@ impl Lease {
             Step::Rest => false,
         };
         let stopped = self.stop();
-        self.start_releasing(now, Some(term.acquire_time), term.unsettled_create);
-        if was_to_read || stopped.is_some() {
-            self.read(now)
-        } else {
-            self.give_back(now)
-        }
+        self.start_releasing(now, Some(term.acquire_time));
+        if was_to_read || stopped { self.read(now) } else { self.give_back(now) }
     }
 
-    /// Ends an attempt that may have written something.
-    pub(super) fn clean_up(&mut self, now: Now, wrote: bool, unsettled_create: bool) {
-        if !wrote {
-            self.outbox.event(Event::ReleaseEnded {
-                outcome: ReleaseOutcome::Nothing,
-            });
+    /// Ends whatever goes on without a term; takes back what it may have written.
+    pub(super) fn clean_up(&mut self, now: Now) {
+        self.stop();
+        if !self.litter {
+            self.outbox.event(Event::ReleaseEnded { outcome: ReleaseOutcome::Nothing });
             return;
         }
-        self.start_releasing(now, None, unsettled_create);
+        self.start_releasing(now, None);
         self.read(now);
     }
 
-    pub(super) fn release_while_waiting(&mut self, now: Now, unsettled: bool) {
-        self.stop();
-        self.clean_up(now, unsettled, false);
-    }
-
-    fn start_releasing(&mut self, now: Now, acquire_time: Option<WallTime>, unsettled_create: bool) {
+    fn start_releasing(&mut self, now: Now, acquire_time: Option<WallTime>) {
         self.state = State::Releasing(Releasing {
             give_up_at: now.mono.saturating_add(self.config.release_timeout()),
             failures: 0,
             refreshed: false,
             last_problem: None,
             acquire_time,
-            unsettled_create,
         });
     }
 
@@ -88,14 +75,16 @@ impl Lease {
                 None,
             );
         }
+        let renew_time = self.attempts.next_stamp(self.stamping_time(now));
         let change = Change {
             holder: None,
             nonce: self.nonce,
             acquire_time: None,
-            renew_time: self.attempts.next_stamp(self.stamping_time(now)),
+            renew_time,
             quarantine: QuarantineMark::Keep,
         };
         let body = observed.record.put_body(&change, &self.config);
+        self.attempts.reserve(renew_time);
         self.ask(
             now,
             Call {
@@ -117,8 +106,7 @@ impl Lease {
         let acquire_time = releasing.acquire_time;
         self.state = State::Releasing(releasing);
         match reply {
-            Reply::Deleted => self.end_release(now, ReleaseOutcome::Confirmed),
-            Reply::Absent => {
+            Reply::Deleted | Reply::Absent => {
                 self.observe_absence();
                 self.end_release(now, ReleaseOutcome::Confirmed);
             }
@@ -136,6 +124,10 @@ impl Lease {
     }
 
     fn releasing_record(&mut self, now: Now, acquire_time: Option<WallTime>, kind: Kind, record: Record) {
+        let last = self.observed.as_ref().and_then(|observed| observed.record.token());
+        if record.token() < last {
+            return self.releasing_trouble(now, Trouble::unclear(Problem::StaleRead), Next::Read);
+        }
         let ours = self.is_own(now, &record) || self.is_own_but_for_the_nonce(acquire_time, &record);
         let vacant = record.holder == Holder::Nobody;
         let terminating = record.terminating;
@@ -165,7 +157,7 @@ impl Lease {
         };
         releasing.failures = releasing.failures.saturating_add(1);
         releasing.last_problem = Some(trouble.problem.clone());
-        let failures = releasing.failures;
+        let (failures, give_up_at) = (releasing.failures, releasing.give_up_at);
         if trouble.problem == Problem::Unauthorized && !releasing.refreshed {
             releasing.refreshed = true;
             return self.refresh_credentials(now, now.mono, next);
@@ -181,10 +173,7 @@ impl Lease {
         let retry_at = now
             .mono
             .saturating_add(delay.max(trouble.retry_after.unwrap_or_default()));
-        self.outbox.event(Event::Trouble {
-            problem: trouble.problem,
-            retry_at: Some(retry_at),
-        });
+        self.tell_trouble(trouble.problem, retry_at, give_up_at);
         self.pause(retry_at, next, WakeReason::Retry);
     }
 
@@ -208,16 +197,14 @@ impl Lease {
     }
 
     fn end_release(&mut self, now: Now, outcome: ReleaseOutcome) {
-        let State::Releasing(releasing) = std::mem::take(&mut self.state) else {
-            return;
-        };
-        if releasing.unsettled_create && matches!(outcome, ReleaseOutcome::Confirmed) {
-            self.state = State::Releasing(Releasing {
-                unsettled_create: false,
-                ..releasing
-            });
+        let settles = matches!(outcome, ReleaseOutcome::Confirmed | ReleaseOutcome::NotOurs);
+        if settles && self.is_unsettled() {
+            // Nobody can promise that our name stays away.
             return self.unconfirmed(now, Problem::UnknownOutcome);
         }
+        self.state = State::Idle;
+        self.step = Step::Rest;
+        self.litter = false;
         self.outbox.event(Event::ReleaseEnded { outcome });
         if self.goals.attempt || self.goals.campaign {
             self.start_attempt(now);

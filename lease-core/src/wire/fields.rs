@@ -1,21 +1,19 @@
 //! A JSON object whose values stay as the text that came.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Keys and raw JSON values in the order of the document; of a repeated key the last value counts.
+/// Keys and raw JSON values, sorted by key; of a repeated key the last value counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Fields(Vec<(Box<str>, Box<str>)>);
+pub(crate) struct Fields(BTreeMap<Box<str>, Box<str>>);
 
 impl Fields {
     pub(crate) fn raw(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| &**name == key)
-            .map(|(_, raw)| &**raw)
+        self.0.get(key).map(|raw| &**raw)
     }
 
     /// The value as a string; `None` when it is missing, `null` or something else.
@@ -24,10 +22,7 @@ impl Fields {
     }
 
     fn insert(&mut self, key: Box<str>, raw: Box<str>) {
-        match self.0.iter_mut().find(|(name, _)| *name == key) {
-            Some(entry) => entry.1 = raw,
-            None => self.0.push((key, raw)),
-        }
+        self.0.insert(key, raw);
     }
 
     /// Writes all fields but those in `without`, each followed by a comma.
@@ -149,9 +144,6 @@ impl<'de> Deserialize<'de> for Metadata {
                             .fields
                             .insert(key, map.next_value::<&RawValue>()?.get().into());
                     }
-                }
-                if metadata.fields.0.len() > 1000 {
-                    return Err(A::Error::custom("too many fields"));
                 }
                 Ok(metadata)
             }

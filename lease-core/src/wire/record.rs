@@ -33,6 +33,14 @@ pub(crate) struct Version {
     pub(crate) resource_version: Box<str>,
 }
 
+impl Version {
+    /// The resource version as a number; `None` where it is none, so that nothing can be ordered by it.
+    pub(crate) fn token(&self) -> Option<FencingToken> {
+        let digits = self.resource_version.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| self.resource_version.parse().ok().map(FencingToken::from_u64))?
+    }
+}
+
 /// What `spec.holderIdentity` says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
@@ -70,6 +78,7 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QuarantineMark {
     Keep,
+    Set,
     Remove,
 }
 
@@ -151,9 +160,7 @@ impl Record {
 
     /// The resource version as the number that orders terms.
     pub(crate) fn token(&self) -> Option<FencingToken> {
-        let digits = &self.version.resource_version;
-        let canonical = digits.bytes().all(|byte| byte.is_ascii_digit());
-        canonical.then(|| digits.parse().ok().map(FencingToken::from_u64))?
+        self.version.token()
     }
 
     /// The number of changes of holder, missing and odd ones count as 0.
@@ -184,9 +191,12 @@ impl Record {
         json.push_str("\"annotations\":{");
         let without: &[&str] = match change.quarantine {
             QuarantineMark::Keep => &[NONCE],
-            QuarantineMark::Remove => &[NONCE, QUARANTINE],
+            QuarantineMark::Set | QuarantineMark::Remove => &[NONCE, QUARANTINE],
         };
         self.object.annotations.write_all_but(without, &mut json);
+        if change.quarantine == QuarantineMark::Set {
+            write_quarantine(&mut json);
+        }
         write_nonce(change.nonce, change.holder, &mut json);
         json.push_str("}},\"spec\":{");
         match change.acquire_time {
@@ -236,8 +246,7 @@ impl Create {
         write_string(config.namespace(), &mut json);
         json.push_str(",\"annotations\":{");
         if self.quarantine {
-            write_string(QUARANTINE, &mut json);
-            json.push_str(":\"true\",");
+            write_quarantine(&mut json);
         }
         write_nonce(self.nonce, Some(config.identity()), &mut json);
         json.push_str("}},\"spec\":{\"holderIdentity\":");
@@ -260,6 +269,11 @@ fn push_numbers(duration: i32, transitions: i32, json: &mut String) {
 
 fn write_time(key: &str, time: WallTime, json: &mut String) {
     json.push_str(&format!("\"{key}\":\"{}\",", timestamp::format(time)));
+}
+
+fn write_quarantine(json: &mut String) {
+    write_string(QUARANTINE, json);
+    json.push_str(":\"true\",");
 }
 
 fn write_nonce(nonce: Nonce, holder: Option<&Identity>, json: &mut String) {

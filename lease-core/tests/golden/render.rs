@@ -1,10 +1,10 @@
 //! What a machine puts out, as the lines of a script.
 
+use lease_core::{Acquisition, Held};
 use lease_core::{
     AttemptOutcome, Command, Denial, DenialReason, Event, FencingToken, LostReason, MonoTime, Nonce, Problem,
     ReleaseOutcome, WakeReason,
 };
-use lease_core::{Acquisition, Held};
 use serde_json::Value;
 
 use crate::support::Sent;
@@ -27,11 +27,20 @@ impl Renderer {
             "GET" => "lease".to_owned(),
             "DELETE" => {
                 let given = &sent.body()["preconditions"];
-                format!("rv={} uid={}", word(&given["resourceVersion"]), uid(&given["uid"]))
+                format!(
+                    "rv={} uid={}",
+                    word(&given["resourceVersion"]),
+                    uid(&given["uid"])
+                )
             }
             _ => self.record(&sent.body()),
         };
-        format!("{} {} {what} give-up {}", sent.id, sent.method(), self.instant(sent.give_up_at))
+        format!(
+            "{} {} {what} give-up {}",
+            sent.id,
+            sent.method(),
+            self.instant(sent.give_up_at)
+        )
     }
 
     /// A record that is about to be written.
@@ -47,7 +56,10 @@ impl Renderer {
         words.push(format!("holder={}", word(&spec["holderIdentity"])));
         for (key, name) in [("renewTime", "renew"), ("acquireTime", "acquire")] {
             if let Some(time) = spec.get(key) {
-                words.push(format!("{name}={}", time.as_str().map_or_else(|| time.to_string(), relative)));
+                words.push(format!(
+                    "{name}={}",
+                    time.as_str().map_or_else(|| time.to_string(), relative)
+                ));
             }
         }
         words.push(format!("duration={}", spec["leaseDurationSeconds"]));
@@ -64,10 +76,11 @@ impl Renderer {
     }
 
     pub(crate) fn idle(&self, wake: Option<MonoTime>, reason: WakeReason) -> String {
-        let Some(wake) = wake else { return "idle".to_owned() };
+        let Some(wake) = wake else {
+            return "idle".to_owned();
+        };
         let reason = match reason {
             WakeReason::Nothing => "nothing",
-            WakeReason::Queued => "queued",
             WakeReason::TermEnds => "term ends",
             WakeReason::Renewal => "renewal",
             WakeReason::Retry => "retry",
@@ -87,8 +100,16 @@ impl Renderer {
 
     pub(crate) fn event(&self, event: &Event) -> String {
         let text = match event {
-            Event::Acquired { token, until, acquisition } => {
-                format!("acquired token={token} until {} {}", self.instant(*until), acquired_from(acquisition))
+            Event::Acquired {
+                token,
+                until,
+                acquisition,
+            } => {
+                format!(
+                    "acquired token={token} until {} {}",
+                    self.instant(*until),
+                    acquired_from(acquisition)
+                )
             }
             Event::Renewed { until } => format!("renewed until {}", self.instant(*until)),
             Event::Lost { token, reason } => lost(*token, reason),
@@ -102,7 +123,10 @@ impl Renderer {
             }
             Event::ReleaseEnded { outcome } => format!("release: {}", self.release(outcome)),
             Event::HolderChanged { holder } => {
-                format!("holder is {}", holder.as_ref().map_or("nobody", |holder| holder.as_str()))
+                format!(
+                    "holder is {}",
+                    holder.as_ref().map_or("nobody", |holder| holder.as_str())
+                )
             }
             Event::Trouble { problem, retry_at } => match retry_at {
                 Some(at) => format!("trouble, retry {} ({problem})", self.instant(*at)),
@@ -111,7 +135,10 @@ impl Renderer {
             Event::DuplicateIdentity => "duplicate identity".to_owned(),
             Event::ForeignTtlCut { claimed } => format!("foreign ttl cut, claimed {}s", claimed.as_secs()),
             Event::ClockSuspect { offset_micros } => {
-                format!("clock suspect, off by {}", seconds(i128::from(*offset_micros) * 1000))
+                format!(
+                    "clock suspect, off by {}",
+                    seconds(i128::from(*offset_micros) * 1000)
+                )
             }
             Event::ClockTrusted => "clock trusted".to_owned(),
             Event::QuarantineStarted { ends_at } => format!("quarantine until {}", self.instant(*ends_at)),
@@ -139,7 +166,10 @@ impl Renderer {
             DenialReason::Contended => "contended",
             _ => "for another reason",
         };
-        let by = denial.holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"));
+        let by = denial
+            .holder
+            .as_ref()
+            .map_or_else(String::new, |holder| format!(" by {holder}"));
         format!("denied {reason}{by}, retry {}", self.instant(denial.retry_at))
     }
 
@@ -149,7 +179,11 @@ impl Renderer {
             ReleaseOutcome::NotOurs => "not ours".to_owned(),
             ReleaseOutcome::Nothing => "nothing".to_owned(),
             ReleaseOutcome::Unconfirmed { expires_at, last } => {
-                format!("unconfirmed, expires {}{}", self.instant(*expires_at), in_brackets(last.as_ref()))
+                format!(
+                    "unconfirmed, expires {}{}",
+                    self.instant(*expires_at),
+                    in_brackets(last.as_ref())
+                )
             }
             other => format!("{other:?}"),
         }
@@ -163,7 +197,9 @@ fn acquired_from(acquisition: &Acquisition) -> String {
         Acquisition::Own => "own".to_owned(),
         Acquisition::Reclaimed => "reclaimed".to_owned(),
         Acquisition::TakenOver { previous } => {
-            let previous = previous.as_ref().map_or("an unreadable holder", |holder| holder.as_str());
+            let previous = previous
+                .as_ref()
+                .map_or("an unreadable holder", |holder| holder.as_str());
             format!("taken over from {previous}")
         }
         other => format!("{other:?}"),

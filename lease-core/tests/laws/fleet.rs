@@ -206,6 +206,8 @@ pub(crate) struct Fleet {
     pub(crate) terms: usize,
     pub(crate) holders: BTreeSet<usize>,
     pub(crate) violations: Violations,
+    /// What the members said since the faults ended.
+    pub(crate) log: Vec<String>,
 }
 
 impl Fleet {
@@ -222,6 +224,7 @@ impl Fleet {
             terms: 0,
             holders: BTreeSet::new(),
             violations: Violations::default(),
+            log: Vec::new(),
         };
         for index in 0..scenario.members.len() {
             let member = fleet.start(index, 0);
@@ -440,6 +443,10 @@ impl Fleet {
     }
 
     fn hear(&mut self, who: usize, event: &Event) {
+        if self.fates_used == usize::MAX {
+            let at = (self.now - START) / MILLISECOND;
+            self.log.push(format!("{at} ms, member {who}: {event:?}"));
+        }
         match event {
             Event::Acquired { token, .. } => {
                 self.terms += 1;

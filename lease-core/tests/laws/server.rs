@@ -33,7 +33,7 @@ pub(crate) struct Served {
 pub(crate) struct Server {
     pub(crate) object: Option<Value>,
     pub(crate) revision: u64,
-    objects: u64,
+    pub(crate) objects: u64,
     /// Whether objects are made with a finalizer, which keeps them when they are deleted.
     pub(crate) finalizers: bool,
 }

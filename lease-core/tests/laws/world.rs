@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use lease_core::{Action, Event, Input, Lease, MonoTime, Now, Output, RequestId, WallTime};
 use serde_json::{Value, json};
 
@@ -21,10 +21,6 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    pub(crate) fn is(&self, method: &Method) -> bool {
-        self.request.method() == method
-    }
-
     pub(crate) fn body(&self) -> Value {
         serde_json::from_slice(self.request.body()).unwrap_or(Value::Null)
     }

@@ -1,5 +1,5 @@
 //! A machine on a virtual clock, and helpers to answer what it sends.
-#![allow(dead_code, reason = "every test file uses another part of it")]
+#![allow(dead_code, unreachable_pub, reason = "a module of every test file, each of which uses another part of it")]
 
 use std::time::Duration;
 

@@ -85,7 +85,10 @@ impl User {
     /// A user in no group.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), groups: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -104,7 +107,10 @@ impl Rights {
     /// Some verbs on Leases in one namespace.
     #[must_use]
     pub fn leases(namespace: &str, verbs: &[Verb]) -> Self {
-        Self::Leases(vec![LeaseRule { namespace: Some(namespace.to_owned()), verbs: verbs.to_vec() }])
+        Self::Leases(vec![LeaseRule {
+            namespace: Some(namespace.to_owned()),
+            verbs: verbs.to_vec(),
+        }])
     }
 }
 
@@ -163,8 +169,7 @@ impl Verb {
             Self::Create => "POST",
             Self::Update => "PUT",
             Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::DeleteCollection => "DELETECOLLECTION",
+            Self::Delete | Self::DeleteCollection => "DELETE",
         }
     }
 }

@@ -13,7 +13,12 @@ const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
 impl ApiServer {
-    pub(super) fn delete_lease(&mut self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
+    pub(super) fn delete_lease(
+        &mut self,
+        call: &Call<'_>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Reply, Refusal> {
         let options = delete_options(call)?;
         let existing = self.found(namespace, name)?;
         let (object, revision) = (Arc::clone(&existing.object), existing.revision);
@@ -40,7 +45,8 @@ impl ApiServer {
         if meta.deletion_grace_period_seconds.is_none() && meta.generation > 0 {
             meta.generation += 1;
         }
-        meta.deletion_timestamp.get_or_insert(UnixMicros::from_seconds(call.now.seconds()));
+        meta.deletion_timestamp
+            .get_or_insert(UnixMicros::from_seconds(call.now.seconds()));
         meta.deletion_grace_period_seconds = Some(0);
         let existing = self.found(namespace, name)?;
         let json = if marked == **object {
@@ -49,18 +55,28 @@ impl ApiServer {
             let manager = existing.manager.clone();
             self.store(marked, manager, ChangeKind::Modified)
         };
-        let code = if options.orphan_dependents == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+        let code = if options.orphan_dependents == Some(false) {
+            StatusCode::ACCEPTED
+        } else {
+            StatusCode::OK
+        };
         Ok(Reply::Json(code, json))
     }
 
     pub(super) fn delete_collection(&mut self, call: &Call<'_>, namespace: &str) -> Result<Reply, Refusal> {
         let options = delete_options(call)?;
-        let found: Vec<Stored> = self.selected(Some(namespace), &call.query.selector).cloned().collect();
+        let found: Vec<Stored> = self
+            .selected(Some(namespace), &call.query.selector)
+            .cloned()
+            .collect();
         for stored in &found {
             check_preconditions(&options, &stored.object, stored.revision)?;
             self.delete_or_mark(call, &stored.object, &options)?;
         }
-        Ok(Reply::Json(StatusCode::OK, list_body(self.revision, found.iter())))
+        Ok(Reply::Json(
+            StatusCode::OK,
+            list_body(self.revision, found.iter()),
+        ))
     }
 }
 
@@ -160,9 +176,10 @@ fn delete_options(call: &Call<'_>) -> Result<DeleteOptions, Refusal> {
     }
     let policy = options.propagation_policy.as_deref();
     let (kind, detail) = match (policy, options.orphan_dependents) {
-        (Some(_), Some(_)) => {
-            (Mistake::Invalid, "orphanDependents and deletionPropagation cannot be both set")
-        }
+        (Some(_), Some(_)) => (
+            Mistake::Invalid,
+            "orphanDependents and deletionPropagation cannot be both set",
+        ),
         (None | Some("Foreground" | "Background" | "Orphan"), _) => return Ok(options),
         _ => {
             let values = "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
@@ -188,7 +205,11 @@ fn check_preconditions(options: &DeleteOptions, object: &LeaseObject, revision: 
         return Err(Failure::precondition(LEASES, name, &why));
     }
     let actual = revision.to_string();
-    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != actual) {
+    if let Some(wanted) = options
+        .resource_version
+        .as_deref()
+        .filter(|wanted| *wanted != actual)
+    {
         let why = format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
              ({actual}). The object might have been modified"

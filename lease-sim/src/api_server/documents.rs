@@ -17,13 +17,16 @@ const REVIEW_RESOURCES: &str = r#"{"kind":"APIResourceList","apiVersion":"v1","g
 impl ApiServer {
     pub(super) fn document(&self, call: &Call<'_>, path: &str) -> Result<Reply, Refusal> {
         let public = matches!(path, "/healthz" | "/livez" | "/readyz" | "/version");
-        let discovery = path == "/api" || path == "/apis" || path.starts_with("/api/") || path.starts_with("/apis/");
-        let allowed = public
-            || (discovery && self.is_authenticated(&call.user))
-            || self.may_do_everything(&call.user);
+        let discovery =
+            path == "/api" || path == "/apis" || path.starts_with("/api/") || path.starts_with("/apis/");
+        let allowed =
+            public || (discovery && self.is_authenticated(&call.user)) || self.may_do_everything(&call.user);
         let verb = call.method.as_str().to_ascii_lowercase();
         if !allowed {
-            let why = format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", call.user.name);
+            let why = format!(
+                "forbidden: User \"{}\" cannot {verb} path \"{path}\"",
+                call.user.name
+            );
             let mut failure = Failure::plain(StatusCode::FORBIDDEN, "Forbidden", why);
             failure.details = Some(Details::default());
             return Err(failure);

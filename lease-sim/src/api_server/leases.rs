@@ -11,12 +11,15 @@ use http::StatusCode;
 use std::fmt::Display;
 use std::sync::Arc;
 
-const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
 
 /// The 400 of a body that cannot be read.
 pub(super) fn undecodable(kind: &str, error: &dyn Display, body: &[u8]) -> Refusal {
     let shown: String = String::from_utf8_lossy(body).chars().take(30).collect();
-    Failure::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error} ({shown})"))
+    Failure::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {error} ({shown})"
+    ))
 }
 
 impl ApiServer {
@@ -26,13 +29,18 @@ impl ApiServer {
         namespace: Option<&str>,
         name: Option<&str>,
     ) -> Result<Reply, Refusal> {
-        let verb = path::verb(call.method, name.is_some(), call.query.watch).ok_or_else(super::not_allowed)?;
+        let verb =
+            path::verb(call.method, name.is_some(), call.query.watch).ok_or_else(super::not_allowed)?;
         let shown = name.or_else(|| call.query.selector.only_name());
         self.authorize(&call.user, verb, LEASES, namespace, shown)?;
         match (verb, namespace, name) {
             (Verb::List | Verb::Watch, _, None) => {
                 call.query.check_list_options()?;
-                if verb == Verb::Watch { self.start_watch(call, namespace) } else { self.list(call, namespace) }
+                if verb == Verb::Watch {
+                    self.start_watch(call, namespace)
+                } else {
+                    self.list(call, namespace)
+                }
             }
             (Verb::Get, Some(namespace), Some(name)) => self.get_lease(call, namespace, name),
             (Verb::Create, Some(namespace), None) => self.create(call, namespace),
@@ -49,7 +57,8 @@ impl ApiServer {
     }
 
     pub(super) fn found(&self, namespace: &str, name: &str) -> Result<&Stored, Refusal> {
-        self.stored(namespace, name).ok_or_else(|| Failure::not_found(LEASES, name))
+        self.stored(namespace, name)
+            .ok_or_else(|| Failure::not_found(LEASES, name))
     }
 
     fn get_lease(&self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
@@ -70,15 +79,21 @@ impl ApiServer {
         if wanted <= self.revision {
             return Ok(());
         }
-        let message = format!("Timeout: Too large resource version: {wanted}, current: {}", self.revision);
+        let message = format!(
+            "Timeout: Too large resource version: {wanted}, current: {}",
+            self.revision
+        );
         let mut failure = Failure::plain(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
         let cause = Cause {
             reason: "ResourceVersionTooLarge",
             message: "Too large resource version".to_owned(),
             field: String::new(),
         };
-        failure.details =
-            Some(Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() });
+        failure.details = Some(Details {
+            causes: vec![cause],
+            retry_after_seconds: 1,
+            ..Details::default()
+        });
         Err(failure)
     }
 
@@ -92,7 +107,10 @@ impl ApiServer {
             .iter()
             .filter(move |(place, _)| namespace.is_none_or(|wanted| wanted == place.as_str()))
             .flat_map(move |(place, leases)| {
-                leases.iter().filter(move |(name, _)| selector.matches(place, name)).map(|(_, stored)| stored)
+                leases
+                    .iter()
+                    .filter(move |(name, _)| selector.matches(place, name))
+                    .map(|(_, stored)| stored)
             })
     }
 
@@ -109,12 +127,18 @@ impl ApiServer {
 
     fn create(&mut self, call: &Call<'_>, namespace: &str) -> Result<Reply, Refusal> {
         let mut lease = decode(call)?;
-        let shown = if lease.meta.name.is_empty() { &lease.meta.generate_name } else { &lease.meta.name };
+        let shown = if lease.meta.name.is_empty() {
+            &lease.meta.generate_name
+        } else {
+            &lease.meta.name
+        };
         self.admit(call.now, namespace, shown, true)?;
         self.before_create(call.now, &mut lease, namespace)?;
         // A version that is no number is forgotten like an absent one; the real server does so too.
         if parse_version(&lease.meta.resource_version).unwrap_or(0) != 0 {
-            return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
+            return Err(Failure::internal(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         if let Some(existing) = self.stored(namespace, &lease.meta.name) {
             if !lease.meta.generate_name.is_empty() {
@@ -163,7 +187,9 @@ impl ApiServer {
         let lease = decode(call)?;
         check_name(&lease, namespace, name)?;
         let uid = lease.meta.uid.as_str();
-        let existing_uid = self.stored(namespace, name).map_or("", |stored| stored.object.meta.uid.as_str());
+        let existing_uid = self
+            .stored(namespace, name)
+            .map_or("", |stored| stored.object.meta.uid.as_str());
         if !uid.is_empty() && uid != existing_uid {
             let why = format!(
                 "StorageError: invalid object, Code: 4, Key: /registry/leases/{namespace}/{name}, ResourceVersion: 0, \
@@ -210,8 +236,11 @@ impl ApiServer {
     ) -> Result<Reply, Refusal> {
         let existing = self.found(namespace, name)?;
         if version == 0 {
-            let error =
-                FieldError::invalid("metadata.resourceVersion", "0x0", "must be specified for an update");
+            let error = FieldError::invalid(
+                "metadata.resourceVersion",
+                "0x0",
+                "must be specified for an update",
+            );
             return Err(Failure::invalid(LEASES.group, LEASES.plural, name, vec![error]));
         }
         if version != existing.revision {
@@ -246,7 +275,12 @@ impl ApiServer {
         let json = encode::lease(&lease, revision, self.shown_manager(&manager));
         let object = Arc::new(lease);
         self.record(kind, revision, &object, &json);
-        let stored = Stored { object: Arc::clone(&object), revision, manager, json: json.clone() };
+        let stored = Stored {
+            object: Arc::clone(&object),
+            revision,
+            manager,
+            json: json.clone(),
+        };
         let meta = &object.meta;
         if let Some(place) = self.leases.get_mut(&meta.namespace) {
             if let Some(slot) = place.get_mut(&meta.name) {
@@ -255,7 +289,10 @@ impl ApiServer {
                 place.insert(meta.name.clone(), stored);
             }
         } else {
-            self.leases.entry(meta.namespace.clone()).or_default().insert(meta.name.clone(), stored);
+            self.leases
+                .entry(meta.namespace.clone())
+                .or_default()
+                .insert(meta.name.clone(), stored);
         }
         json
     }
@@ -293,18 +330,29 @@ pub(super) fn parse_version(text: &str) -> Result<u64, String> {
         return Ok(0);
     }
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let why = if digits { "value out of range" } else { "invalid syntax" };
+    let why = if digits {
+        "value out of range"
+    } else {
+        "invalid syntax"
+    };
     let parsed = if digits { text.parse().ok() } else { None };
     parsed.ok_or_else(|| format!("strconv.ParseUint: parsing {text:?}: {why}"))
 }
 
 pub(super) fn check_media_type(call: &Call<'_>) -> Result<(), Refusal> {
-    if matches!(call.content_type.as_str(), "" | "application/json" | "application/yaml") {
+    if matches!(
+        call.content_type.as_str(),
+        "" | "application/json" | "application/yaml"
+    ) {
         return Ok(());
     }
     let message = "the body of the request was in an unknown format - accepted media types include: \
                    application/json, application/yaml, application/vnd.kubernetes.protobuf";
-    Err(Failure::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message))
+    Err(Failure::plain(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "UnsupportedMediaType",
+        message,
+    ))
 }
 
 fn decode(call: &Call<'_>) -> Result<LeaseObject, Refusal> {
@@ -324,9 +372,15 @@ fn decode(call: &Call<'_>) -> Result<LeaseObject, Refusal> {
     }
     let version = body.api_version.rsplit('/').next().unwrap_or_default();
     let why = if body.api_version == "v1" && matches!(body.kind.as_str(), "Pod" | "ConfigMap" | "Namespace") {
-        format!("converting (v1.{}) to (coordination.Lease): unknown conversion", body.kind)
+        format!(
+            "converting (v1.{}) to (coordination.Lease): unknown conversion",
+            body.kind
+        )
     } else {
-        format!("no kind \"{}\" is registered for version \"{}\"", body.kind, body.api_version)
+        format!(
+            "no kind \"{}\" is registered for version \"{}\"",
+            body.kind, body.api_version
+        )
     };
     Err(Failure::bad_request(format!(
         "{} in version \"{version}\" cannot be handled as a Lease: {why}",
@@ -342,7 +396,10 @@ fn check_name(lease: &LeaseObject, namespace: &str, name: &str) -> Result<(), Re
         )));
     }
     if meta.name != name {
-        let message = format!("the name of the object ({}) does not match the name on the URL ({name})", meta.name);
+        let message = format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            meta.name
+        );
         return Err(Failure::bad_request(message));
     }
     if !meta.namespace.is_empty() && meta.namespace != namespace {
@@ -384,5 +441,9 @@ fn before_update(lease: &mut LeaseObject, old: &LeaseObject) {
 }
 
 fn invalid_unless_empty(name: &str, errors: Vec<FieldError>) -> Result<(), Refusal> {
-    if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(LEASES.group, LEASES.kind, name, errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::invalid(LEASES.group, LEASES.kind, name, errors))
+    }
 }

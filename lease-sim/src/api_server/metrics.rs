@@ -3,7 +3,6 @@
 use super::ApiServer;
 use super::config::Verb;
 use bytes::Bytes;
-use http::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -16,11 +15,11 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    pub(crate) const fn of(namespaced: bool, named: bool) -> Self {
-        match (namespaced, named) {
-            (true, _) => Self::Namespace,
-            (false, true) => Self::Resource,
-            (false, false) => Self::Cluster,
+    pub(crate) const fn of(verb: Verb, namespaced: bool) -> Self {
+        match (verb, namespaced) {
+            (Verb::List | Verb::Watch | Verb::DeleteCollection, true) => Self::Namespace,
+            (Verb::List | Verb::Watch | Verb::DeleteCollection, false) => Self::Cluster,
+            _ => Self::Resource,
         }
     }
 
@@ -33,13 +32,23 @@ impl Scope {
     }
 }
 
-/// How many requests for Leases were answered, by verb, scope and code.
+/// What tells one counter from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Counted {
+    pub(crate) verb: Verb,
+    pub(crate) scope: Scope,
+    pub(crate) code: u16,
+    /// Refused by authentication or access control: `/metrics` of a real server does not show those.
+    pub(crate) refused: bool,
+}
+
+/// How many requests for Leases were answered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Counts(BTreeMap<(Verb, Scope, u16), u64>);
+pub(crate) struct Counts(BTreeMap<Counted, u64>);
 
 impl Counts {
-    pub(crate) fn add(&mut self, verb: Verb, scope: Scope, code: StatusCode) {
-        *self.0.entry((verb, scope, code.as_u16())).or_default() += 1;
+    pub(crate) fn add(&mut self, counted: Counted) {
+        *self.0.entry(counted).or_default() += 1;
     }
 
     /// Prometheus text in the shape of Kubernetes 1.20.
@@ -49,11 +58,19 @@ impl Counts {
              value, group, version, resource, scope, component, and HTTP response contentType and code.\n\
              # TYPE apiserver_request_total counter\n",
         );
-        for ((verb, scope, code), count) in &self.0 {
+        for (counted, count) in self.0.iter().filter(|(counted, _)| !counted.refused) {
+            let Counted {
+                verb, scope, code, ..
+            } = counted;
+            let content_type = if *verb == Verb::Watch {
+                "application/json;stream=watch"
+            } else {
+                "application/json"
+            };
             // Writing to a String cannot fail.
             let _ = writeln!(
                 out,
-                "apiserver_request_total{{code=\"{code}\",component=\"apiserver\",contentType=\"application/json\",\
+                "apiserver_request_total{{code=\"{code}\",component=\"apiserver\",contentType=\"{content_type}\",\
                  dry_run=\"\",group=\"coordination.k8s.io\",resource=\"leases\",scope=\"{}\",subresource=\"\",\
                  verb=\"{}\",version=\"v1\"}} {count}",
                 scope.as_str(),
@@ -66,13 +83,14 @@ impl Counts {
 
 impl ApiServer {
     /// How many requests for Leases were answered: of one verb or of all, with one status code or with any.
+    /// Unlike `/metrics` it counts those that authentication and access control refused.
     #[must_use]
     pub fn request_count(&self, verb: Option<Verb>, code: Option<u16>) -> u64 {
         self.counts
             .0
             .iter()
-            .filter(|((counted, _, answered), _)| {
-                verb.is_none_or(|verb| verb == *counted) && code.is_none_or(|code| code == *answered)
+            .filter(|(counted, _)| {
+                verb.is_none_or(|verb| verb == counted.verb) && code.is_none_or(|code| code == counted.code)
             })
             .map(|(_, count)| count)
             .sum()

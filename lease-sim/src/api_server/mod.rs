@@ -151,8 +151,11 @@ impl ApiServer {
             date: (i64::MIN, HeaderValue::from_static("")),
             config,
         };
-        let names: Vec<String> =
-            ["default", "kube-system"].map(str::to_owned).into_iter().chain(server.config.namespaces.clone()).collect();
+        let names: Vec<String> = ["default", "kube-system"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(server.config.namespaces.clone())
+            .collect();
         for name in names {
             server.add_namespace(server.config.started, &name);
         }
@@ -179,7 +182,7 @@ impl ApiServer {
         let watch = query.as_ref().is_ok_and(|query| query.watch);
         let counted = match &target {
             Target::Leases { namespace, name } => path::verb(request.method(), name.is_some(), watch)
-                .map(|verb| (verb, metrics::Scope::of(namespace.is_some(), name.is_some()))),
+                .map(|verb| (verb, metrics::Scope::of(verb, namespace.is_some()))),
             _ => None,
         };
         let outcome = self.respond(now, certificate, request, &target, query);
@@ -189,7 +192,13 @@ impl ApiServer {
             Err(failure) => failure.code,
         };
         if let Some((verb, scope)) = counted {
-            self.counts.add(verb, scope, code);
+            let refused = outcome.as_ref().is_err_and(|failure| failure.by_access_control());
+            self.counts.add(metrics::Counted {
+                verb,
+                scope,
+                code: code.as_u16(),
+                refused,
+            });
         }
         self.finish(now, code, outcome)
     }
@@ -205,9 +214,19 @@ impl ApiServer {
         let user = self.authenticate(certificate, request.headers())?;
         if request.body().len() > MAX_BODY {
             let message = format!("Request entity too large: limit is {MAX_BODY}");
-            return Err(Failure::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
+            return Err(Failure::plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                message,
+            ));
         }
-        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
         let query = match (target, query) {
             // The access check comes first, and a document has no query.
             (Target::Document(_), _) => Query::default(),
@@ -230,7 +249,10 @@ impl ApiServer {
             now,
             user,
             method: request.method(),
-            manager: Manager { name: manager.to_owned(), time: now },
+            manager: Manager {
+                name: manager.to_owned(),
+                time: now,
+            },
             content_type: media_type.trim().to_ascii_lowercase(),
             wants_table: text(header::ACCEPT).contains("as=Table"),
             body: request.body(),
@@ -263,23 +285,30 @@ impl ApiServer {
                 (None, body)
             }
             Ok(Reply::Watch(id)) => (Some(id), Bytes::new()),
-            Err(failure) => {
-                (None, Bytes::from(failure.body()))
-            }
+            Err(failure) => (None, Bytes::from(failure.body())),
         };
         let mut response = Response::new(body);
         *response.status_mut() = code;
         let headers = response.headers_mut();
         headers.reserve(3);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-cache, private"),
+        );
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::DATE, self.date.1.clone());
         if code == StatusCode::FORBIDDEN {
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
         }
         match watch {
             None => Answer::Response(response),
-            Some(id) => Answer::Watch { id, head: response.map(|_| ()) },
+            Some(id) => Answer::Watch {
+                id,
+                head: response.map(|_| ()),
+            },
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::config::Verb;
 use super::object::{self, Fields, nullable};
-use super::status::{Cause, FieldError, Failure, LEASES, NAMESPACES, Refusal};
+use super::status::{Cause, Failure, FieldError, LEASES, NAMESPACES, Refusal};
 use super::time::{self, Layout};
 use super::{ApiServer, Call, Reply, UnixMicros, encode, path, validate};
 use bytes::Bytes;
@@ -25,15 +25,23 @@ impl Namespace {
         out.extend_from_slice(prefix.as_bytes());
         out.extend_from_slice(b"\"metadata\":{\"name\":");
         encode::string(out, name);
-        let ids = format!(",\"uid\":\"{}\",\"resourceVersion\":\"{}\",\"creationTimestamp\":", self.uid, self.revision);
+        let ids = format!(
+            ",\"uid\":\"{}\",\"resourceVersion\":\"{}\",\"creationTimestamp\":",
+            self.uid, self.revision
+        );
         out.extend_from_slice(ids.as_bytes());
         time::write_json(out, self.created, Layout::Seconds);
         if let Some(time) = self.terminating {
             out.extend_from_slice(b",\"deletionTimestamp\":");
             time::write_json(out, time, Layout::Seconds);
         }
-        let phase = if self.terminating.is_some() { "Terminating" } else { "Active" };
-        let rest = format!("}},\"spec\":{{\"finalizers\":[\"kubernetes\"]}},\"status\":{{\"phase\":\"{phase}\"}}}}");
+        let phase = if self.terminating.is_some() {
+            "Terminating"
+        } else {
+            "Active"
+        };
+        let rest =
+            format!("}},\"spec\":{{\"finalizers\":[\"kubernetes\"]}},\"status\":{{\"phase\":\"{phase}\"}}}}");
         out.extend_from_slice(rest.as_bytes());
     }
 
@@ -104,12 +112,16 @@ impl ApiServer {
         name: Option<&str>,
         finalize: bool,
     ) -> Result<Reply, Refusal> {
-        let verb = path::verb(call.method, name.is_some(), call.query.watch).ok_or_else(super::not_allowed)?;
+        let verb =
+            path::verb(call.method, name.is_some(), call.query.watch).ok_or_else(super::not_allowed)?;
         self.authorize(&call.user, verb, NAMESPACES, None, name)?;
         match (verb, name, finalize) {
             (Verb::List, None, _) => Ok(Reply::Json(StatusCode::OK, self.namespace_list())),
             (Verb::Get, Some(name), false) => {
-                let namespace = self.namespaces.get(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
+                let namespace = self
+                    .namespaces
+                    .get(name)
+                    .ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
                 Ok(Reply::Json(StatusCode::OK, namespace.json(name)))
             }
             (Verb::Create, None, _) => self.create_namespace(call),
@@ -137,17 +149,29 @@ impl ApiServer {
         let body: NamespaceBody = object::read(call.body)
             .map_err(|error| super::leases::undecodable("Namespace", &error, call.body))?;
         if !matches!(body.kind.as_str(), "" | "Namespace") {
-            return Err(Failure::bad_request(format!("{} cannot be handled as a Namespace", body.kind)));
+            return Err(Failure::bad_request(format!(
+                "{} cannot be handled as a Namespace",
+                body.kind
+            )));
         }
         let errors: Vec<FieldError> = validate::label_name(&body.name)
             .into_iter()
             .map(|message| FieldError::invalid("metadata.name", format!("{:?}", body.name), message))
             .collect();
         if !errors.is_empty() {
-            return Err(Failure::invalid(NAMESPACES.group, NAMESPACES.kind, &body.name, errors));
+            return Err(Failure::invalid(
+                NAMESPACES.group,
+                NAMESPACES.kind,
+                &body.name,
+                errors,
+            ));
         }
         if let Some(existing) = self.namespaces.get(&body.name) {
-            return Err(Failure::already_exists(NAMESPACES, &body.name, existing.terminating.is_some()));
+            return Err(Failure::already_exists(
+                NAMESPACES,
+                &body.name,
+                existing.terminating.is_some(),
+            ));
         }
         let json = self.add_namespace(call.now, &body.name);
         Ok(Reply::Json(StatusCode::CREATED, json))
@@ -169,10 +193,17 @@ impl ApiServer {
     /// Deleting only begins here: without controllers nothing ends it but a finalize.
     pub(super) fn terminate(&mut self, now: UnixMicros, name: &str) -> Result<Reply, Refusal> {
         if IMMORTAL.contains(&name) {
-            return Err(Failure::forbidden(NAMESPACES, name, "this namespace may not be deleted"));
+            return Err(Failure::forbidden(
+                NAMESPACES,
+                name,
+                "this namespace may not be deleted",
+            ));
         }
         let revision = self.revision + 1;
-        let namespace = self.namespaces.get_mut(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
+        let namespace = self
+            .namespaces
+            .get_mut(name)
+            .ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
         if namespace.terminating.is_none() {
             namespace.terminating = Some(now);
             namespace.revision = revision;
@@ -185,7 +216,10 @@ impl ApiServer {
         super::leases::check_media_type(call)?;
         let body: NamespaceBody = object::read(call.body)
             .map_err(|error| super::leases::undecodable("Namespace", &error, call.body))?;
-        let namespace = self.namespaces.get(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
+        let namespace = self
+            .namespaces
+            .get(name)
+            .ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
         let json = namespace.json(name);
         if namespace.terminating.is_some() && body.finalizers.is_empty() {
             self.namespaces.remove(name);
@@ -212,7 +246,8 @@ impl ApiServer {
         if !creating || found.terminating.is_none() {
             return Ok(());
         }
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         let name = if name.is_empty() { "Unknown" } else { name };
         Err(Failure::forbidden(LEASES, name, &why).with_cause(Cause {
             reason: "NamespaceTerminating",
@@ -224,8 +259,11 @@ impl ApiServer {
     /// Ends a namespace as the namespace controller does: every Lease in it goes, finalizers or not, then the
     /// namespace itself. Whether there was one.
     pub fn finish_namespace(&mut self, name: &str) -> bool {
-        let inside: Vec<String> =
-            self.leases.get(name).map(|leases| leases.keys().cloned().collect()).unwrap_or_default();
+        let inside: Vec<String> = self
+            .leases
+            .get(name)
+            .map(|leases| leases.keys().cloned().collect())
+            .unwrap_or_default();
         for lease in inside {
             self.remove(name, &lease);
         }
@@ -236,4 +274,3 @@ impl ApiServer {
         found
     }
 }
-

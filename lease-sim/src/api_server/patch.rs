@@ -39,7 +39,11 @@ impl ApiServer {
             return self.apply_new(call, &patch, namespace, name);
         };
         let patch: Value = serde_json::from_slice(call.body).map_err(unreadable)?;
-        let (json, revision, manager) = (existing.json.clone(), existing.revision, existing.manager.name.clone());
+        let (json, revision, manager) = (
+            existing.json.clone(),
+            existing.revision,
+            existing.manager.name.clone(),
+        );
         let mut object: Value =
             serde_json::from_slice(&json).map_err(|error| Failure::internal(error.to_string()))?;
         if apply && !call.query.force {
@@ -48,7 +52,10 @@ impl ApiServer {
         let strategic = call.content_type.contains("strategic") || apply;
         let finalizers = strategic.then(|| merged_finalizers(&object, &patch));
         merge(&mut object, &patch);
-        if let (Some(finalizers), Some(meta)) = (finalizers, object.get_mut("metadata").and_then(Value::as_object_mut)) {
+        if let (Some(finalizers), Some(meta)) = (
+            finalizers,
+            object.get_mut("metadata").and_then(Value::as_object_mut),
+        ) {
             meta.insert("finalizers".to_owned(), finalizers);
         }
         let lease = decode(&object)?;
@@ -81,19 +88,25 @@ impl ApiServer {
 
 fn decode(object: &Value) -> Result<LeaseObject, Refusal> {
     let text = object.to_string();
-    object::read::<LeaseBody>(text.as_bytes()).map(|body| body.lease).map_err(|error| {
-        let error = FieldError::invalid("patch", text.clone(), error.to_string());
-        let mut failure = Failure::invalid("", "", "", vec![error]);
-        failure.message = failure.message.trim_start().to_owned();
-        failure
-    })
+    object::read::<LeaseBody>(text.as_bytes())
+        .map(|body| body.lease)
+        .map_err(|error| {
+            let error = FieldError::invalid("patch", text.clone(), error.to_string());
+            let mut failure = Failure::invalid("", "", "", vec![error]);
+            failure.message = failure.message.trim_start().to_owned();
+            failure
+        })
 }
 
 /// RFC 7386, but `null` elements of lists are dropped: the real server's library does so.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = match patch {
-            Value::Array(elements) => elements.iter().filter(|element| !element.is_null()).cloned().collect(),
+            Value::Array(elements) => elements
+                .iter()
+                .filter(|element| !element.is_null())
+                .cloned()
+                .collect(),
             other => other.clone(),
         };
         return;
@@ -114,7 +127,12 @@ fn merge(target: &mut Value, patch: &Value) {
 /// A strategic merge adds to the list of finalizers, and takes out what a directive names.
 fn merged_finalizers(object: &Value, patch: &Value) -> Value {
     let list = |value: &Value, key: &str| -> Vec<Value> {
-        value.get("metadata").and_then(|meta| meta.get(key)).and_then(Value::as_array).cloned().unwrap_or_default()
+        value
+            .get("metadata")
+            .and_then(|meta| meta.get(key))
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
     };
     let removed = list(patch, "$deleteFromPrimitiveList/finalizers");
     let mut finalizers = list(object, "finalizers");
@@ -149,10 +167,17 @@ fn check_conflicts(object: &Value, patch: &Value, manager: &str) -> Result<(), R
         [one] => format!("Apply failed with 1 conflict: {who}: {}", one.field),
         many => {
             let lines: Vec<String> = many.iter().map(|cause| format!("- {}", cause.field)).collect();
-            format!("Apply failed with {} conflicts: {who}:\n{}", many.len(), lines.join("\n"))
+            format!(
+                "Apply failed with {} conflicts: {who}:\n{}",
+                many.len(),
+                lines.join("\n")
+            )
         }
     };
     let mut failure = Failure::plain(StatusCode::CONFLICT, "Conflict", message);
-    failure.details = Some(Details { causes, ..Details::default() });
+    failure.details = Some(Details {
+        causes,
+        ..Details::default()
+    });
     Err(failure)
 }

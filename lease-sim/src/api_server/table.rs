@@ -30,7 +30,10 @@ fn row(out: &mut Vec<u8>, now: UnixMicros, stored: &Stored) {
     out.extend_from_slice(b"{\"cells\":[");
     encode::string(out, &meta.name);
     out.push(b',');
-    encode::string(out, stored.object.spec.holder_identity.as_deref().unwrap_or_default());
+    encode::string(
+        out,
+        stored.object.spec.holder_identity.as_deref().unwrap_or_default(),
+    );
     out.push(b',');
     let created = meta.creation_timestamp.unwrap_or(time::GO_ZERO);
     encode::string(out, &age(now.seconds().saturating_sub(created.seconds())));
@@ -61,4 +64,3 @@ fn age(seconds: i64) -> String {
         _ => format!("{}d", seconds / DAY),
     }
 }
-

@@ -16,14 +16,17 @@ pub(crate) enum Outgoing {
     Pieces(mpsc::Receiver<io::Result<Bytes>>),
 }
 
-impl Outgoing {
-    /// The first bytes of a body, then a closed connection.
-    pub(crate) fn cut(body: &Bytes, at: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(2);
-        // The channel has room for both, and its receiver lives.
-        let _ = sender.try_send(Ok(body.slice(..at.min(body.len()))));
-        let _ = sender.try_send(Err(io::Error::other("cut on purpose")));
-        Self::Pieces(receiver)
+/// Sends a last piece, then breaks the stream. Only once the piece was taken: the connection writes out what it
+/// has when it finds nothing more, and an error that is there already would swallow the piece.
+pub(crate) async fn break_after(sender: &mpsc::Sender<io::Result<Bytes>>, piece: Bytes) {
+    // An error means that the client is gone: then there is nothing to break.
+    if sender.send(Ok(piece)).await.is_err() {
+        return;
+    }
+    let free = sender.max_capacity();
+    if let Ok(permits) = sender.reserve_many(free).await {
+        drop(permits);
+        let _ = sender.send(Err(io::Error::other("cut on purpose"))).await;
     }
 }
 
@@ -31,15 +34,10 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Poll::Ready(match self.get_mut() {
             Self::Whole(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
-            Self::Pieces(receiver) => {
-                ready!(receiver.poll_recv(context)).map(|piece| piece.map(Frame::data))
-            }
+            Self::Pieces(receiver) => ready!(receiver.poll_recv(context)).map(|piece| piece.map(Frame::data)),
         })
     }
 

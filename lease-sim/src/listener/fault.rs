@@ -52,12 +52,18 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn next(&mut self, request: &Request<Bytes>) -> Option<Fault> {
-        self.queue.pop_front().or_else(|| self.hook.as_mut().and_then(|hook| hook(request)))
+        self.queue
+            .pop_front()
+            .or_else(|| self.hook.as_mut().and_then(|hook| hook(request)))
     }
 }
 
 impl fmt::Debug for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Faults").field("queue", &self.queue).field("hook", &self.hook.is_some()).finish()
+        formatter
+            .debug_struct("Faults")
+            .field("queue", &self.queue)
+            .field("hook", &self.hook.is_some())
+            .finish()
     }
 }

@@ -216,26 +216,34 @@ impl Builder {
                 runtime.shutdown_background();
             })
             .map_err(EmbeddedServerError::Thread)?;
-        let server = EmbeddedServer { shared, commands: Some(commands), thread: Some(thread) };
+        let server = EmbeddedServer {
+            shared,
+            commands: Some(commands),
+            thread: Some(thread),
+        };
         server.restart()?;
         Ok(server)
     }
 
     fn make_tls(&self) -> Result<Tls, EmbeddedServerError> {
-        let mut names: Vec<String> =
-            ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"].map(str::to_owned).to_vec();
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"]
+            .map(str::to_owned)
+            .to_vec();
         names.push(self.listen.ip().to_string());
         names.extend(self.names.iter().cloned());
         names.sort();
         names.dedup();
         let authority = match &self.authority {
-            Some(authority) => {
-                Authority::from_pem(&authority.key_pem(), Some(authority.certificate_pem()))?
-            }
+            Some(authority) => Authority::from_pem(&authority.key_pem(), Some(authority.certificate_pem()))?,
             None => Authority::generate()?,
         };
         let config = authority.server(&names, self.client_certificates)?;
-        Ok(Tls { authority, config, names, client_certificates: self.client_certificates })
+        Ok(Tls {
+            authority,
+            config,
+            names,
+            client_certificates: self.client_certificates,
+        })
     }
 }
 
@@ -270,14 +278,20 @@ impl EmbeddedServer {
     /// `http://…` or `https://…`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if lock(&self.shared.tls).is_some() { "https" } else { "http" };
+        let scheme = if lock(&self.shared.tls).is_some() {
+            "https"
+        } else {
+            "http"
+        };
         format!("{scheme}://{}", self.address())
     }
 
     /// The certificate that clients must trust, PEM; `None` without TLS.
     #[must_use]
     pub fn ca_pem(&self) -> Option<String> {
-        lock(&self.shared.tls).as_ref().map(|tls| tls.authority.certificate_pem().to_owned())
+        lock(&self.shared.tls)
+            .as_ref()
+            .map(|tls| tls.authority.certificate_pem().to_owned())
     }
 
     /// The authority's private key, PKCS #8 PEM; `None` without TLS. Keep it secret.
@@ -417,7 +431,10 @@ impl EmbeddedServer {
         let (reply, done) = std::sync::mpsc::channel();
         self.send(Command::Start(reply));
         let gone = |_| EmbeddedServerError::Thread(io::Error::other("it has ended"));
-        done.recv().map_err(gone)?.map(|_| ()).map_err(|error| EmbeddedServerError::Bind(self.address(), error))
+        done.recv()
+            .map_err(gone)?
+            .map(|_| ())
+            .map_err(|error| EmbeddedServerError::Bind(self.address(), error))
     }
 
     fn send(&self, command: Command) {

@@ -1,6 +1,6 @@
 //! The listener's own thread: accepting, answering, streaming.
 
-use super::body::Outgoing;
+use super::body::{Outgoing, break_after};
 use super::fault::Fault;
 use super::{Shared, clock};
 use crate::api_server::{Answer, User, WatchId, WatchItem};
@@ -74,7 +74,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
 }
 
 async fn start(shared: &Shared) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(*super::lock(&shared.address)).await?;
+    let wanted = *super::lock(&shared.address);
+    let listener = TcpListener::bind(wanted).await?;
     let address = listener.local_addr()?;
     // From now on the port stays the same.
     *super::lock(&shared.address) = address;
@@ -108,12 +109,16 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let _counted = Counted::new(&shared);
     // Without it small answers wait for the client's acknowledgement; it is not vital.
     let _ = stream.set_nodelay(true);
-    let tls = super::lock(&shared.tls).as_ref().map(|tls| Arc::clone(&tls.config));
+    let tls = super::lock(&shared.tls)
+        .as_ref()
+        .map(|tls| Arc::clone(&tls.config));
     let Some(config) = tls else {
         return http(&shared, stream, None).await;
     };
     // A client that does not finish the handshake is its own trouble.
-    let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else { return };
+    let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else {
+        return;
+    };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let user = certificate.and_then(|der| super::lock(&shared.certificates).get(der.as_ref()).cloned());
     http(&shared, stream, user).await;
@@ -222,10 +227,14 @@ fn whole(response: Response<Bytes>) -> Response<Outgoing> {
     response.map(|body| Outgoing::Whole(Some(body)))
 }
 
+/// Announces the whole body, sends its beginning, then closes the connection.
 fn cut_off(mut response: Response<Bytes>, at: usize) -> Response<Outgoing> {
     let length = HeaderValue::from(response.body().len());
     response.headers_mut().insert(header::CONTENT_LENGTH, length);
-    response.map(|body| Outgoing::cut(&body, at))
+    let (sender, receiver) = mpsc::channel(1);
+    let piece = response.body().slice(..at.min(response.body().len()));
+    tokio::spawn(async move { break_after(&sender, piece).await });
+    response.map(|_| Outgoing::Pieces(receiver))
 }
 
 /// Carries the lines of one watch to its client until either is done.
@@ -266,14 +275,14 @@ async fn pump(
 
 /// Sends one line, or the part of it that the cut leaves. Whether the stream goes on.
 async fn send(sender: &mpsc::Sender<io::Result<Bytes>>, line: Bytes, cut: &mut Option<usize>) -> bool {
-    let Some(left) = cut else { return sender.send(Ok(line)).await.is_ok() };
+    let Some(left) = cut else {
+        return sender.send(Ok(line)).await.is_ok();
+    };
     if line.len() < *left {
         *left -= line.len();
         return sender.send(Ok(line)).await.is_ok();
     }
-    // The client may be gone already.
-    let _ = sender.send(Ok(line.slice(..*left))).await;
-    let _ = sender.send(Err(closed())).await;
+    break_after(sender, line.slice(..*left)).await;
     false
 }
 

@@ -56,7 +56,8 @@ fn stripped(value: &Value) -> Value {
 
 /// Something that answers requests.
 pub(crate) trait Server {
-    async fn exchange(&mut self, method: &str, path: &str, step: &Step, body: Option<String>) -> (u16, Value);
+    async fn exchange(&mut self, method: &str, path: &str, step: &Step, body: Option<String>)
+    -> (u16, Value);
 }
 
 /// A server, and the versions it gave.
@@ -67,14 +68,54 @@ pub(crate) struct World<S> {
 
 impl<S: Server> World<S> {
     pub(crate) fn new(server: S) -> Self {
-        Self { server, versions: Versions::new() }
+        Self {
+            server,
+            versions: Versions::new(),
+        }
     }
 
     pub(crate) async fn send(&mut self, step: &Step) -> Answered {
         let body = step.body.as_ref().map(|body| step.written(body, &self.versions));
         let (status, body) = self.server.exchange(step.method, &step.path, step, body).await;
         let version = self.learn(&body);
-        Answered { status, body, version }
+        let mut answered = Answered {
+            status,
+            body,
+            version,
+        };
+        self.mask_generated_name(step, &mut answered.body).await;
+        answered
+    }
+
+    /// A generated name is this world's own: it is masked, and its object goes.
+    async fn mask_generated_name(&mut self, step: &Step, body: &mut Value) {
+        for place in ["/metadata/name", "/details/name"] {
+            let generated =
+                |name: &&str| ["gen-", "Bad_"].iter().any(|base| name.starts_with(base)) && name.len() == 9;
+            let Some(name) = body.pointer(place).and_then(Value::as_str).filter(generated) else {
+                continue;
+            };
+            let name = name.to_owned();
+            if body["kind"] == "Lease" {
+                let namespace = body["metadata"]["namespace"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
+                let path = Step::look(&namespace, &name).path;
+                let mut clear = step.clone();
+                clear.token = Some("admin");
+                clear.content_type = Some("application/merge-patch+json");
+                let no_finalizers = json!({ "metadata": { "finalizers": null } }).to_string();
+                self.server
+                    .exchange("PATCH", &path, &clear, Some(no_finalizers))
+                    .await;
+                self.server.exchange("DELETE", &path, &clear, None).await;
+                self.versions.remove(&name);
+            }
+            if let Some(slot) = body.pointer_mut(place) {
+                *slot = Value::from("generated");
+            }
+        }
     }
 
     fn learn(&mut self, body: &Value) -> Option<(usize, usize)> {
@@ -128,16 +169,30 @@ impl Real {
             }
         }
         assert!(tokens.contains_key("admin"), "LEASE_TEST_TOKEN");
-        Self { client: support::client(Some(&ca), None), url, tokens }
+        Self {
+            client: support::client(Some(&ca), None),
+            url,
+            tokens,
+        }
     }
 
     pub(crate) fn token_names(&self) -> Vec<&'static str> {
-        self.tokens.keys().copied().filter(|name| *name != "admin").collect()
+        self.tokens
+            .keys()
+            .copied()
+            .filter(|name| *name != "admin")
+            .collect()
     }
 }
 
 impl Server for Real {
-    async fn exchange(&mut self, method: &str, path: &str, step: &Step, body: Option<String>) -> (u16, Value) {
+    async fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        step: &Step,
+        body: Option<String>,
+    ) -> (u16, Value) {
         let method = method.parse().unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         if let Some(token) = step.token.and_then(|name| self.tokens.get(name)) {
@@ -146,7 +201,11 @@ impl Server for Real {
         if let Some(content_type) = step.content_type {
             request = request.header("content-type", content_type);
         }
-        let response = request.body(body.unwrap_or_default()).send().await.expect("the real server answers");
+        let response = request
+            .body(body.unwrap_or_default())
+            .send()
+            .await
+            .expect("the real server answers");
         let status = response.status().as_u16();
         let body = response.bytes().await.expect("a whole body");
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
@@ -158,7 +217,10 @@ pub(crate) struct Model(ApiServer);
 
 impl Model {
     pub(crate) async fn like(real: &mut Real, seed: u64, namespace: &str) -> Self {
-        let config = ApiServerConfig { seed, ..ApiServerConfig::default() };
+        let config = ApiServerConfig {
+            seed,
+            ..ApiServerConfig::default()
+        };
         let mut config = config.namespace(namespace).token("admin", "admin", Rights::All);
         for name in real.token_names().into_iter().filter(|name| *name != "wrong") {
             config = config.token(name, name, rights(real, name, namespace).await);
@@ -196,11 +258,20 @@ async fn rights(real: &mut Real, token: &'static str, namespace: &str) -> Rights
         }
     }
     println!("{token} may {verbs:?}");
-    Rights::Leases(vec![LeaseRule { namespace: Some(namespace.to_owned()), verbs }])
+    Rights::Leases(vec![LeaseRule {
+        namespace: Some(namespace.to_owned()),
+        verbs,
+    }])
 }
 
 impl Server for Model {
-    async fn exchange(&mut self, method: &str, path: &str, step: &Step, body: Option<String>) -> (u16, Value) {
+    async fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        step: &Step,
+        body: Option<String>,
+    ) -> (u16, Value) {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(token) = step.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -211,6 +282,9 @@ impl Server for Model {
         let request = request.body(Bytes::from(body.unwrap_or_default())).unwrap();
         let answer = self.0.handle(UnixMicros::from_seconds(1_800_000_000), &request);
         let response = answer.into_response().expect("no watches are sent");
-        (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
+        (
+            response.status().as_u16(),
+            serde_json::from_slice(response.body()).unwrap_or(Value::Null),
+        )
     }
 }

@@ -85,8 +85,9 @@ impl ReqwestTransportBuilder {
         self
     }
 
-    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+    /// Another clock to tell when files are to be read again. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -164,6 +165,9 @@ impl Transport for ReqwestTransport {
 
 impl ReqwestTransport {
     fn failed(&self, error: reqwest::Error) -> SendError {
+        // Perhaps the server shows a certificate of a new authority, or does not accept ours any more: do not
+        // wait a minute to look at the files.
+        self.rotating.doubt();
         // Name resolution, TCP or TLS handshake: the request itself comes after these. Anything later may have
         // reached the server.
         let failure = if error.is_connect() || error.is_builder() {
@@ -171,10 +175,6 @@ impl ReqwestTransport {
         } else {
             Failure::Unknown
         };
-        if failure == Failure::NotSent {
-            // Perhaps the server shows a certificate of a new authority: do not wait a minute to look.
-            self.rotating.doubt();
-        }
         SendError::new(failure, error.without_url())
     }
 }

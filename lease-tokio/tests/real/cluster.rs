@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lease_tokio::{
-    AuthenticationSource, BearerToken, CaBundle, Clock, ConfigBuilder, CredentialSource, Explicit, Lease, Piece,
-    ReqwestTransport, ServerUrl, SystemClock,
+    AuthenticationSource, BearerToken, CaBundle, Clock, ConfigBuilder, CredentialSource, Explicit, Lease,
+    Piece, ReqwestTransport, ServerUrl, SystemClock,
 };
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -56,7 +56,8 @@ impl Cluster {
         let server = required("LEASE_TEST_SERVER", "the server's address");
         let ca: PathBuf = required("LEASE_TEST_CA", "a PEM file with the server's authority").into();
         let admin_token = required("LEASE_TEST_TOKEN", "an administrator's token");
-        let pem = std::fs::read(&ca).unwrap_or_else(|error| panic!("LEASE_TEST_CA {}: {error}", ca.display()));
+        let pem =
+            std::fs::read(&ca).unwrap_or_else(|error| panic!("LEASE_TEST_CA {}: {error}", ca.display()));
         let holder_token = variable("LEASE_TEST_HOLDER_TOKEN");
         Self {
             admin: Admin::new(&server, &pem, &admin_token),
@@ -101,13 +102,21 @@ impl Fixture {
     /// Beside other tests.
     pub async fn new(test: &str) -> Self {
         let cluster = Cluster::from_env();
-        Self { cluster, name: unique(test), _gate: Gate::Shared(GATE.read().await) }
+        Self {
+            cluster,
+            name: unique(test),
+            _gate: Gate::Shared(GATE.read().await),
+        }
     }
 
     /// While no other test of this process runs.
     pub async fn alone(test: &str) -> Self {
         let cluster = Cluster::from_env();
-        Self { cluster, name: unique(test), _gate: Gate::Alone(GATE.write().await) }
+        Self {
+            cluster,
+            name: unique(test),
+            _gate: Gate::Alone(GATE.write().await),
+        }
     }
 
     pub fn config(&self, identity: &str, ttl: Duration) -> ConfigBuilder {
@@ -121,7 +130,10 @@ impl Fixture {
 
     pub fn spawn(&self, config: ConfigBuilder) -> Lease {
         let credentials = self.cluster.with_token(&self.cluster.holder_token);
-        Lease::builder(config.build().unwrap()).credentials(credentials).spawn().unwrap()
+        Lease::builder(config.build().unwrap())
+            .credentials(credentials)
+            .spawn()
+            .unwrap()
     }
 
     /// A holder, and a log of its requests.
@@ -134,7 +146,10 @@ impl Fixture {
     }
 
     pub fn collection(&self) -> String {
-        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.cluster.namespace)
+        format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+            self.cluster.namespace
+        )
     }
 
     pub fn path(&self) -> String {
@@ -144,7 +159,11 @@ impl Fixture {
     /// The object as an administrator sees it; none when there is none.
     pub async fn find(&self) -> Option<Value> {
         let answer = self.cluster.admin.get(&self.path()).await;
-        if answer.status == 404 { None } else { Some(answer.ok()) }
+        if answer.status == 404 {
+            None
+        } else {
+            Some(answer.ok())
+        }
     }
 
     pub async fn object(&self) -> Value {
@@ -170,17 +189,26 @@ impl Fixture {
     pub async fn renewed_after(&self, object: &Value, within: Duration) -> Value {
         let before = support::text(object, "/spec/renewTime").to_owned();
         eventually("the stored renewTime moves on", within, || async {
-            self.find().await.filter(|now| support::text(now, "/spec/renewTime") > before.as_str())
+            self.find()
+                .await
+                .filter(|now| support::text(now, "/spec/renewTime") > before.as_str())
         })
         .await
     }
 
     pub async fn clean_up(self) {
         if self.find().await.is_some() {
-            let _ = self.cluster.admin.patch(&self.path(), &json!({ "metadata": { "finalizers": null } })).await;
+            let _ = self
+                .cluster
+                .admin
+                .patch(&self.path(), &json!({ "metadata": { "finalizers": null } }))
+                .await;
             let _ = self.cluster.admin.delete(&self.path()).await;
         }
-        eventually("the lease object is gone", ms(5000), || async { self.find().await.is_none().then_some(()) }).await;
+        eventually("the lease object is gone", ms(5000), || async {
+            self.find().await.is_none().then_some(())
+        })
+        .await;
     }
 }
 

@@ -26,7 +26,8 @@ async fn counts(admin: &Admin) -> Option<Counts> {
         Some(rest.split_once('"')?.0.to_owned())
     };
     let mut counts = Counts::new();
-    let ours = |line: &&str| line.starts_with("apiserver_request_total{") && line.contains("resource=\"leases\"");
+    let ours =
+        |line: &&str| line.starts_with("apiserver_request_total{") && line.contains("resource=\"leases\"");
     for line in answer.text.lines().filter(ours) {
         let key = format!("{} {}", label(line, "verb")?, label(line, "code")?);
         let value: f64 = line.rsplit(' ').next()?.parse().ok()?;
@@ -49,7 +50,9 @@ async fn settled(admin: &Admin) -> Option<Counts> {
 }
 
 fn since(before: &Counts, after: &Counts) -> Counts {
-    let grown = after.iter().map(|(key, count)| (key.clone(), count - before.get(key).unwrap_or(&0)));
+    let grown = after
+        .iter()
+        .map(|(key, count)| (key.clone(), count - before.get(key).unwrap_or(&0)));
     grown.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -59,7 +62,9 @@ async fn holding_costs_exactly_one_put_per_renew_interval() {
     let fixture = Fixture::alone("cost").await;
     let admin = &fixture.cluster.admin;
     let interval = ms(600);
-    let config = fixture.config("a", Duration::from_secs(4)).renew_interval(interval);
+    let config = fixture
+        .config("a", Duration::from_secs(4))
+        .renew_interval(interval);
     let (lease, log) = fixture.logged(config);
     // Is anybody else busy with leases here?
     let Some(quiet) = settled(admin).await else {
@@ -82,15 +87,30 @@ async fn holding_costs_exactly_one_put_per_renew_interval() {
     let cost = since(&before, &settled(admin).await.unwrap());
 
     let intervals = took.as_secs_f64() / interval.as_secs_f64();
-    println!("{RENEWALS} renewals, {intervals:.2} renew intervals of {interval:?} from the first to the last of them");
-    println!("apiserver_request_total{{resource=\"leases\"}} grew by {cost:?}; sent: {}", log.line());
+    println!(
+        "{RENEWALS} renewals, {intervals:.2} renew intervals of {interval:?} from the first to the last of them"
+    );
+    println!(
+        "apiserver_request_total{{resource=\"leases\"}} grew by {cost:?}; sent: {}",
+        log.line()
+    );
     assert_eq!(log.all().len() as u64, RENEWALS, "what was sent: {}", log.line());
     assert_eq!(log.count(&Method::PUT) as u64, RENEWALS);
-    assert!((intervals - (RENEWALS - 1) as f64).abs() < 0.5, "{intervals} intervals for {} renewals", RENEWALS - 1);
+    assert!(
+        (intervals - (RENEWALS - 1) as f64).abs() < 0.5,
+        "{intervals} intervals for {} renewals",
+        RENEWALS - 1
+    );
     if noise.is_empty() {
-        assert_eq!(cost, Counts::from([("PUT 200".to_owned(), RENEWALS)]), "nothing else: no GET above all");
+        assert_eq!(
+            cost,
+            Counts::from([("PUT 200".to_owned(), RENEWALS)]),
+            "nothing else: no GET above all"
+        );
     } else {
-        skipped(&format!("only what was sent was checked: others use leases on this server, {noise:?} in 1.5 s"));
+        skipped(&format!(
+            "only what was sent was checked: others use leases on this server, {noise:?} in 1.5 s"
+        ));
     }
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;

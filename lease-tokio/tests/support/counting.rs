@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use lease_tokio::{BoxFuture, Call, SendError, Transport};
+use tokio::time::Instant;
 
 /// One request, and what became of it.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct Exchange {
     pub method: Method,
     pub path: String,
     pub body: Bytes,
+    /// When the holder handed it out.
+    pub sent: Instant,
     /// None while it is under way, and when it brought no response.
     pub status: Option<u16>,
 }
@@ -30,15 +33,26 @@ impl Log {
     }
 
     pub fn count(&self, method: &Method) -> usize {
-        self.0.lock().unwrap().iter().filter(|exchange| exchange.method == *method).count()
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|exchange| exchange.method == *method)
+            .count()
     }
 
     /// `GET 404, POST 201, …`: pleasant to compare. `PUT -` brought no response.
     pub fn line(&self) -> String {
-        let line: Vec<_> = self.all().iter().map(|exchange| {
-            let status = exchange.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-            format!("{} {status}", exchange.method)
-        }).collect();
+        let line: Vec<_> = self
+            .all()
+            .iter()
+            .map(|exchange| {
+                let status = exchange
+                    .status
+                    .map_or_else(|| "-".to_owned(), |status| status.to_string());
+                format!("{} {status}", exchange.method)
+            })
+            .collect();
         line.join(", ")
     }
 
@@ -48,6 +62,7 @@ impl Log {
             method: call.request.method().clone(),
             path: call.request.uri().to_string(),
             body: call.request.body().clone(),
+            sent: Instant::now(),
             status: None,
         });
         log.len() - 1
@@ -70,7 +85,11 @@ pub struct Counting<T> {
 
 impl<T: Transport> Counting<T> {
     pub fn new(inner: T, log: &Log) -> Self {
-        Self { inner, log: log.clone(), headers: HeaderMap::new() }
+        Self {
+            inner,
+            log: log.clone(),
+            headers: HeaderMap::new(),
+        }
     }
 
     /// Adds these to every request.

@@ -39,7 +39,10 @@ impl Sampler {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || sample(&leases, &stopped));
-        Self { stop, thread: Some(thread) }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 
     pub fn stop(mut self) -> Seen {
@@ -72,7 +75,11 @@ fn sample(leases: &[Lease], stopped: &AtomicBool) -> Seen {
             if let Some((first, before)) = &holder
                 && first.held().is_some_and(|after| after.token == before.token)
             {
-                let pair = format!("{:?} and {:?} at {now:?}", first.config().identity(), lease.config().identity());
+                let pair = format!(
+                    "{:?} and {:?} at {now:?}",
+                    first.config().identity(),
+                    lease.config().identity()
+                );
                 seen.overlaps.push(pair);
             }
             holder = Some((lease, held));

@@ -1,0 +1,101 @@
+//! Laws of several machines over one API server, known from outside, in true time.
+
+use lease_core::ReleasePolicy;
+use proptest::prelude::*;
+
+use super::cases;
+use super::fleet::{Fleet, Rules, Scenario, scenarios};
+
+/// One object that comes and goes, distinct identities, nobody who deletes.
+const USUAL: Rules = Rules {
+    policy: ReleasePolicy::Delete,
+    shared_identity: false,
+    deletes: false,
+};
+
+fn strict(scenario: &Scenario) -> Result<(), TestCaseError> {
+    let fleet = Fleet::run(scenario);
+    prop_assert_eq!(fleet.violations.overlaps, Vec::<String>::new());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn no_two_machines_hold_at_once(scenario in scenarios(USUAL)) {
+        strict(&scenario)?;
+    }
+
+    /// Under `Vacate` even an object that vanishes during a term opens no window.
+    #[test]
+    fn a_vanishing_object_opens_no_window_under_vacate(
+        scenario in scenarios(Rules { policy: ReleasePolicy::Vacate, deletes: true, ..USUAL }),
+    ) {
+        strict(&scenario)?;
+    }
+
+    /// Processes that share one identity, and say so, exclude each other like all others.
+    #[test]
+    fn twins_that_contend_never_hold_at_once(
+        scenario in scenarios(Rules { shared_identity: true, ..USUAL }),
+    ) {
+        strict(&scenario)?;
+    }
+
+    #[test]
+    fn tokens_strictly_grow_across_machines(
+        scenario in scenarios(Rules { deletes: true, ..USUAL }),
+    ) {
+        prop_assert_eq!(Fleet::run(&scenario).violations.tokens, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_release_never_deletes_a_successors_record(
+        deletes in any::<bool>(), vacate in any::<bool>(), seed in scenarios(USUAL),
+        vacating in scenarios(Rules { policy: ReleasePolicy::Vacate, deletes: true, ..USUAL }),
+        deleting in scenarios(Rules { deletes: true, ..USUAL }),
+    ) {
+        let scenario = if vacate { vacating } else if deletes { deleting } else { seed };
+        prop_assert_eq!(Fleet::run(&scenario).violations.deletions, Vec::<String>::new());
+    }
+
+    /// "Not you" promises that no write of that attempt can still win.
+    #[test]
+    fn after_a_denial_nothing_is_stored(scenario in scenarios(USUAL)) {
+        prop_assert_eq!(Fleet::run(&scenario).violations.denials, Vec::<String>::new());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    /// After the faults have ended, somebody holds.
+    #[test]
+    fn somebody_holds_after_the_faults(
+        scenario in prop_oneof![
+            scenarios(USUAL),
+            scenarios(Rules { policy: ReleasePolicy::Vacate, deletes: true, ..USUAL }),
+            scenarios(Rules { shared_identity: true, ..USUAL }),
+        ],
+    ) {
+        let mut fleet = Fleet::run(&scenario);
+        prop_assert!(fleet.heals(), "nobody holds: {:#?}", fleet.log);
+    }
+}
+
+/// A world in which nothing happens would obey every law.
+#[test]
+fn the_fleets_are_worth_watching() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut terms, mut contended) = (0, 0);
+    for _ in 0..40 {
+        let scenario = scenarios(USUAL).new_tree(&mut runner).expect("a scenario").current();
+        let fleet = Fleet::run(&scenario);
+        terms += fleet.terms;
+        contended += usize::from(fleet.holders.len() > 1);
+    }
+    assert!(terms > 80, "{terms} terms");
+    assert!(contended > 10, "{contended} runs in which the lease went from one to another");
+}
