@@ -27,6 +27,8 @@ pub struct Checks {
     /// The latest hand-out of a write that puts our name there.
     last_write: MonoTime,
     highest_stamp: Option<i64>,
+    /// Whether a write may have been made and withdrawn without being seen: its sequence may have restarted.
+    unseen: bool,
     try_acquire: Questions,
     campaign: Questions,
     release: Questions,
@@ -42,18 +44,12 @@ struct Questions {
 impl Questions {
     fn answer(&mut self) {
         self.answered += 1;
-        assert!(
-            self.answered <= self.asked,
-            "clause 4: an answer without a question"
-        );
+        assert!(self.answered <= self.asked, "clause 4: an answer without a question");
     }
 
     /// Nothing can be open any more.
     fn settle(&mut self) {
-        assert!(
-            self.asked == 0 || self.answered > 0,
-            "clause 4: a command without an answer"
-        );
+        assert!(self.asked == 0 || self.answered > 0, "clause 4: a command without an answer");
         *self = Self::default();
     }
 }
@@ -74,6 +70,11 @@ impl Checks {
         }
     }
 
+    /// Outputs were left in the queue.
+    pub fn skipped(&mut self) {
+        self.unseen = true;
+    }
+
     /// An answer is about to be handed in; whether it belongs to the request in flight.
     pub fn answers(&mut self, id: RequestId) -> bool {
         let answered = self.in_flight.take_if(|given| *given == id);
@@ -84,12 +85,7 @@ impl Checks {
     /// One output, at `now` (the highest monotonic reading so far).
     pub fn output(&mut self, config: &Config, now: Now, output: &Output) {
         match output {
-            Output::Action(Action::Send {
-                id,
-                request,
-                give_up_at,
-                ..
-            }) => {
+            Output::Action(Action::Send { id, request, give_up_at, .. }) => {
                 self.new_id(*id);
                 assert!(self.in_flight.is_none(), "clause 3: two requests in flight");
                 assert!(*give_up_at > MonoTime::ZERO);
@@ -97,20 +93,14 @@ impl Checks {
                 self.request(config, now, request);
             }
             Output::Action(Action::Abort { id }) => {
-                let known = self
-                    .in_flight
-                    .take_if(|given| given == id)
-                    .or(self.answered.take());
+                let known = self.in_flight.take_if(|given| given == id).or(self.answered.take());
                 assert_eq!(known, Some(*id), "an abort of what is not in flight");
             }
             Output::Action(Action::RefreshCredentials { id }) => self.new_id(*id),
             Output::Action(Action::OpenWatch { .. }) => panic!("watches are not used"),
             Output::Event(event) => self.event(config, event),
             Output::Idle { wake, .. } => {
-                assert!(
-                    wake.is_none_or(|wake| wake > now.mono),
-                    "clause 7: wake {wake:?} at {now:?}"
-                );
+                assert!(wake.is_none_or(|wake| wake > now.mono), "clause 7: wake {wake:?} at {now:?}");
             }
         }
     }
@@ -128,28 +118,16 @@ impl Checks {
         let body: Value = serde_json::from_slice(request.body()).expect("JSON");
         let says = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         if *request.method() == Method::DELETE {
-            assert!(
-                self.term.is_none(),
-                "release: the term ends before the first byte leaves"
-            );
+            assert!(self.term.is_none(), "release: the term ends before the first byte leaves");
             let given = &body["preconditions"];
-            assert!(
-                says(&given["uid"]) && says(&given["resourceVersion"]),
-                "fact 5: {body}"
-            );
+            assert!(says(&given["uid"]) && says(&given["resourceVersion"]), "fact 5: {body}");
             return;
         }
         let metadata = &body["metadata"];
         if *request.method() == Method::PUT {
-            assert!(
-                says(&metadata["uid"]) && says(&metadata["resourceVersion"]),
-                "facts 2 and 4: {body}"
-            );
+            assert!(says(&metadata["uid"]) && says(&metadata["resourceVersion"]), "facts 2 and 4: {body}");
         } else {
-            assert!(
-                metadata["uid"].is_null() && metadata["resourceVersion"].is_null(),
-                "fact 4: {body}"
-            );
+            assert!(metadata["uid"].is_null() && metadata["resourceVersion"].is_null(), "fact 4: {body}");
         }
         let spec = &body["spec"];
         let duration = spec["leaseDurationSeconds"].as_i64().expect("a number");
@@ -165,10 +143,7 @@ impl Checks {
             self.last_write = now.mono;
             self.stamp(config, stamp, spec["acquireTime"] == spec["renewTime"]);
         } else {
-            assert!(
-                self.term.is_none() && spec["holderIdentity"] == "",
-                "an unowned lease: {body}"
-            );
+            assert!(self.term.is_none() && spec["holderIdentity"] == "", "an unowned lease: {body}");
         }
     }
 
@@ -181,29 +156,21 @@ impl Checks {
                 let default = config.ttl().max(Duration::from_secs(10));
                 let bound = config.max_clock_skew().unwrap_or(default).as_micros();
                 let back = u128::from(highest.abs_diff(stamp)) + 1000;
-                assert!(
-                    back > bound,
-                    "fact 3: a restart needs a clock that is off: {stamp} after {highest}"
-                );
+                assert!(back > bound, "fact 3: a restart needs a clock that is off: {stamp} after {highest}");
             }
         }
         self.highest_stamp = Some(stamp);
+        self.unseen = false;
     }
 
     fn event(&mut self, config: &Config, event: &Event) {
         match event {
             Event::Acquired { token, until, .. } => {
                 assert!(self.term.is_none(), "clause 4: a term in a term");
-                assert!(
-                    self.last_token.is_none_or(|last| *token > last),
-                    "clause 4: token {token}"
-                );
+                assert!(self.last_token.is_none_or(|last| *token > last), "clause 4: token {token}");
                 self.last_token = Some(*token);
                 self.extends(config, *until);
-                self.term = Some(Term {
-                    token: *token,
-                    until: *until,
-                });
+                self.term = Some(Term { token: *token, until: *until });
             }
             Event::Renewed { until } => {
                 self.extends(config, *until);
@@ -215,14 +182,8 @@ impl Checks {
                 let term = self.term.take().expect("clause 4: an end without a term");
                 assert_eq!(term.token, *token);
             }
-            Event::AttemptEnded {
-                command: Command::TryAcquire,
-                ..
-            } => self.try_acquire.answer(),
-            Event::AttemptEnded {
-                command: Command::Campaign,
-                ..
-            } => self.campaign.answer(),
+            Event::AttemptEnded { command: Command::TryAcquire, .. } => self.try_acquire.answer(),
+            Event::AttemptEnded { command: Command::Campaign, .. } => self.campaign.answer(),
             Event::ReleaseEnded { .. } => self.release.answer(),
             _ => {}
         }
@@ -231,11 +192,7 @@ impl Checks {
     /// Clause 2: a term ends V after the emission of a write at the latest.
     fn extends(&self, config: &Config, until: MonoTime) {
         let latest = self.last_write.saturating_add(config.validity());
-        assert!(
-            until <= latest,
-            "clause 2: until {until:?}, the last write left at {:?}",
-            self.last_write
-        );
+        assert!(until <= latest, "clause 2: until {until:?}, the last write left at {:?}", self.last_write);
     }
 
     /// After a drain.
@@ -243,22 +200,12 @@ impl Checks {
         self.answered = None;
         assert!(outputs <= MOST_QUEUED, "clause 7: {outputs} outputs waited");
         let held = lease.check_alive(now.mono);
-        assert_eq!(
-            held.is_some(),
-            self.term.is_some(),
-            "check_alive and the events disagree"
-        );
+        assert_eq!(held.is_some(), self.term.is_some(), "check_alive and the events disagree");
         if let (Some(held), Some(term)) = (held, &self.term) {
             assert_eq!((held.token, held.until), (term.token, term.until));
-            assert!(
-                lease.check_alive(held.until).is_none(),
-                "clause 2: held at `until`"
-            );
+            assert!(lease.check_alive(held.until).is_none(), "clause 2: held at `until`");
             let before = MonoTime::from_nanos(held.until.as_nanos() - 1);
-            assert!(
-                lease.check_alive(before).is_some(),
-                "clause 2: not held before `until`"
-            );
+            assert!(lease.check_alive(before).is_some(), "clause 2: not held before `until`");
         }
         assert_eq!(lease.status() == Status::Holding, self.term.is_some());
         if matches!(lease.status(), Status::Idle | Status::Holding) {
@@ -269,10 +216,6 @@ impl Checks {
         if lease.status() != Status::Releasing {
             self.release.settle();
         }
-        assert_eq!(
-            lease.poll_timeout().is_none(),
-            lease.status() == Status::Idle,
-            "somebody must wake it"
-        );
+        assert_eq!(lease.poll_timeout().is_none(), lease.status() == Status::Idle, "somebody must wake it");
     }
 }

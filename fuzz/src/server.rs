@@ -23,10 +23,7 @@ impl Server {
     /// Does what a request asks for; the status and the body of the answer.
     pub fn serve(&mut self, request: &Request<Bytes>) -> (u16, Value) {
         match *request.method() {
-            Method::GET => self
-                .object
-                .clone()
-                .map_or_else(|| (404, absent()), |object| (200, object)),
+            Method::GET => self.object.clone().map_or_else(|| (404, absent()), |object| (200, object)),
             Method::POST => self.create(parse(request)),
             Method::PUT => self.update(parse(request)),
             _ => self.delete(&parse(request)),
@@ -70,10 +67,7 @@ impl Server {
             return (404, absent());
         };
         let wanted = &options["preconditions"];
-        if ["uid", "resourceVersion"]
-            .iter()
-            .any(|key| wanted[key] != object["metadata"][key])
-        {
+        if ["uid", "resourceVersion"].iter().any(|key| wanted[key] != object["metadata"][key]) {
             return (409, status(409, "Conflict", named()));
         }
         if object["metadata"]["finalizers"].is_array() {
@@ -81,10 +75,7 @@ impl Server {
             return (200, object.clone());
         }
         self.object = None;
-        (
-            200,
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}),
-        )
+        (200, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
     }
 
     /// Somebody else changes the object; `now` is the wall clock in RFC 3339.
@@ -113,13 +104,8 @@ impl Server {
 
 /// Changes an object.
 pub fn apply(object: &mut Value, edit: Edit, time: impl Fn(i64) -> String) {
-    const FIELDS: [&str; 5] = [
-        "holderIdentity",
-        "acquireTime",
-        "renewTime",
-        "leaseDurationSeconds",
-        "leaseTransitions",
-    ];
+    const FIELDS: [&str; 5] =
+        ["holderIdentity", "acquireTime", "renewTime", "leaseDurationSeconds", "leaseTransitions"];
     match edit {
         Edit::Delete | Edit::Restore(_) => {}
         Edit::Foreign { renewed, duration } => {

@@ -13,12 +13,7 @@ fn civil(wall: WallTime, seconds: i64) -> (i64, i64, i64, i64) {
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = (month_from_march + 2) % 12 + 1;
-    (
-        year_of_era + era * 400 + i64::from(month <= 2),
-        month,
-        day,
-        total % 86_400,
-    )
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day, total % 86_400)
 }
 
 /// A record's timestamp, so many seconds away.
@@ -30,9 +25,8 @@ pub fn rfc3339(wall: WallTime, seconds: i64) -> String {
 
 /// A `Date` header, so many seconds away.
 pub fn http_date(wall: WallTime, seconds: i64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (year, month, day, rest) = civil(wall, seconds);
     let month = MONTHS[usize::try_from(month - 1).unwrap_or(0)];
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
@@ -43,11 +37,7 @@ pub fn http_date(wall: WallTime, seconds: i64) -> String {
 pub fn parse(text: &str) -> Option<i64> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00.000000Z";
     let fits = |(byte, shape): (u8, &u8)| {
-        if *shape == b'0' {
-            byte.is_ascii_digit()
-        } else {
-            byte == *shape
-        }
+        if *shape == b'0' { byte.is_ascii_digit() } else { byte == *shape }
     };
     if text.len() != SHAPE.len() || !text.bytes().zip(SHAPE).all(fits) {
         return None;

@@ -1,8 +1,8 @@
 //! What a machine keeps on the heap: what is freed when it is dropped.
 //!
-//! `cargo bench -p lease-core --bench memory`; read the `dealloc` lines. Goal: at most 4 KiB beside the cached
-//! record, which is as large as whatever is stored in the cluster. Both machines have renewed a hundred times,
-//! so that all that grows has grown.
+//! `cargo bench -p lease-core --bench memory`; read the `dealloc` lines. Goal: at most 4 KiB beside the
+//! cached record, which is as large as whatever is stored in the cluster. Both machines have renewed a
+//! hundred times, so that all that grows has grown.
 
 mod common;
 

@@ -29,12 +29,14 @@ fn renewal_cycle(bencher: Bencher<'_, '_>) {
     let answers: Vec<_> = (0..SAMPLES * CYCLES).map(|_| twin.renew()).collect();
     let mut answers = answers.into_iter();
     let mut driver = Driver::holding();
-    bencher.with_inputs(|| Response::new(answers.next().expect("an answer"))).bench_local_values(|response| {
-        let (id, request) = driver.wake().sent.expect("a PUT");
-        let drained = driver.give(Input::Response { id, response });
-        assert!(matches!(drained.events[..], [Event::Renewed { .. }]));
-        request
-    });
+    bencher.with_inputs(|| Response::new(answers.next().expect("an answer"))).bench_local_values(
+        |response| {
+            let (id, request) = driver.wake().sent.expect("a PUT");
+            let drained = driver.give(Input::Response { id, response });
+            assert!(matches!(drained.events[..], [Event::Renewed { .. }]));
+            request
+        },
+    );
 }
 
 /// A tick that is not due, and the poll that says so.

@@ -57,9 +57,7 @@ impl Attempts {
     /// remembered. A foreign value is never followed, so a record at the year 9999 wedges nobody.
     pub(crate) fn next_stamp(&self, wall: WallTime) -> WallTime {
         let wall = storable(wall);
-        let mut stamp = self
-            .highest
-            .map_or(wall, |highest| wall.max(highest.offset_by(1)));
+        let mut stamp = self.highest.map_or(wall, |highest| wall.max(highest.offset_by(1)));
         while self.find(stamp).is_some() {
             stamp = stamp.offset_by(1);
         }
@@ -125,12 +123,7 @@ mod tests {
 
     fn attempt(micros: i64) -> Attempt {
         let renew_time = WallTime::from_micros(micros);
-        Attempt {
-            renew_time,
-            emitted: MonoTime::ZERO,
-            episode: 1,
-            begins_term: false,
-        }
+        Attempt { renew_time, emitted: MonoTime::ZERO, episode: 1, begins_term: false }
     }
 
     #[test]

@@ -76,11 +76,7 @@ impl Judge<'_> {
         let twin = holder.as_ref() == Some(self.config.identity());
         Verdict::Refuse(Denial {
             holder,
-            reason: if twin {
-                DenialReason::DuplicateIdentity
-            } else {
-                DenialReason::Held
-            },
+            reason: if twin { DenialReason::DuplicateIdentity } else { DenialReason::Held },
             retry_at: self.expires_at(observation),
         })
     }
@@ -91,15 +87,12 @@ impl Judge<'_> {
 
     /// Rule (a): our own monotonic clock has advanced by W and nothing changed.
     fn observed_expiry(&self, observation: &Observation) -> MonoTime {
-        observation
-            .since
-            .saturating_add(wait(&observation.record, self.config))
+        observation.since.saturating_add(wait(&observation.record, self.config))
     }
 
     /// Rule (b): our own wall clock is past `renewTime + W + max_clock_skew`.
     fn is_expired_by_timestamp(&self, observation: &Observation) -> bool {
-        self.until_timestamp_expiry(observation)
-            .is_some_and(|left| left.is_zero())
+        self.until_timestamp_expiry(observation).is_some_and(|left| left.is_zero())
     }
 
     /// How long until rule (b) frees the record; `None` where it may not decide.
@@ -111,9 +104,7 @@ impl Judge<'_> {
         Some(if past {
             Duration::ZERO
         } else {
-            expiry
-                .saturating_since(self.now.wall)
-                .saturating_add(Duration::from_micros(1))
+            expiry.saturating_since(self.now.wall).saturating_add(Duration::from_micros(1))
         })
     }
 
@@ -131,12 +122,6 @@ impl Judge<'_> {
 fn wait(record: &Record, config: &Config) -> Duration {
     let claimed = record.duration().unwrap_or(Duration::ZERO);
     let believed = claimed.max(config.lease_duration()).min(config.max_foreign_ttl());
-    let grace = if record.nonce.is_none() {
-        config.foreign_holder_grace()
-    } else {
-        Duration::ZERO
-    };
-    believed
-        .saturating_add(grace)
-        .saturating_add(config.takeover_delay())
+    let grace = if record.nonce.is_none() { config.foreign_holder_grace() } else { Duration::ZERO };
+    believed.saturating_add(grace).saturating_add(config.takeover_delay())
 }

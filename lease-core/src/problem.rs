@@ -133,11 +133,7 @@ impl Message {
 
 impl fmt::Display for Message {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            write!(formatter, " (the server says: {})", self.0)
-        }
+        if self.0.is_empty() { Ok(()) } else { write!(formatter, " (the server says: {})", self.0) }
     }
 }
 
@@ -164,13 +160,8 @@ impl fmt::Display for Problem {
             Self::Timeout => formatter.write_str("the API server did not answer in time"),
             Self::Transport => formatter.write_str("the connection to the API server failed"),
             Self::TooLarge => formatter.write_str("the response is longer than max_body"),
-            Self::TooManyRequests {
-                retry_after: Some(pause),
-            } => {
-                write!(
-                    formatter,
-                    "the API server is overloaded and asks for a pause of {pause:?}"
-                )
+            Self::TooManyRequests { retry_after: Some(pause) } => {
+                write!(formatter, "the API server is overloaded and asks for a pause of {pause:?}")
             }
             Self::TooManyRequests { retry_after: None } => {
                 formatter.write_str("the API server is overloaded")
@@ -186,10 +177,7 @@ impl fmt::Display for Problem {
             Self::NamespaceMissing => formatter.write_str("the namespace does not exist: create it"),
             Self::NamespaceTerminating => formatter.write_str("the namespace is being deleted"),
             Self::Refused { code, message } => {
-                write!(
-                    formatter,
-                    "the API server refuses the request as wrong, status {code}{message}"
-                )
+                write!(formatter, "the API server refuses the request as wrong, status {code}{message}")
             }
             Self::NotThisApi => formatter.write_str(
                 "a 404 that does not come from the Lease API: check the server's address and what proxies do",

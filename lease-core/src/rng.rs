@@ -62,23 +62,13 @@ mod tests {
 
     #[test]
     fn nonces_differ_by_seed_identity_and_first_now() {
-        let now = Now {
-            mono: MonoTime::from_nanos(5),
-            wall: WallTime::from_micros(7),
-        };
-        let later = Now {
-            mono: MonoTime::from_nanos(6),
-            ..now
-        };
+        let now = Now { mono: MonoTime::from_nanos(5), wall: WallTime::from_micros(7) };
+        let later = Now { mono: MonoTime::from_nanos(6), ..now };
         let nonce = |seed, name, now| Rng::start(Seed(seed), name, now).1;
         let base = nonce(1, "a", now);
         assert_eq!(base, nonce(1, "a", now));
-        for other in [
-            nonce(2, "a", now),
-            nonce(1, "b", now),
-            nonce(1, "a", later),
-            nonce(1 << 64, "a", now),
-        ] {
+        for other in [nonce(2, "a", now), nonce(1, "b", now), nonce(1, "a", later), nonce(1 << 64, "a", now)]
+        {
             assert_ne!(base, other);
         }
     }
@@ -88,10 +78,7 @@ mod tests {
         let mut rng = Rng::start(Seed(3), "a", Now::default()).0;
         for _ in 0..1000 {
             let drawn = rng.jitter(Duration::from_millis(100));
-            assert!(
-                drawn > Duration::from_millis(50) && drawn <= Duration::from_millis(100),
-                "{drawn:?}"
-            );
+            assert!(drawn > Duration::from_millis(50) && drawn <= Duration::from_millis(100), "{drawn:?}");
         }
         assert_eq!(rng.jitter(Duration::ZERO), Duration::ZERO);
     }

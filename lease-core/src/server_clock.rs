@@ -39,11 +39,7 @@ impl ServerClock {
         skew_bound: Duration,
     ) -> Option<Event> {
         let round_trip = now.mono.saturating_since(sent);
-        self.reference = Some(Reference {
-            date,
-            received: now.mono,
-            round_trip,
-        });
+        self.reference = Some(Reference { date, received: now.mono, round_trip });
         let before = self.disagreements;
         self.disagreements = if self.disagrees(now, skew_bound) { (before + 1).min(2) } else { 0 };
         match (before, self.disagreements) {
@@ -66,9 +62,7 @@ impl ServerClock {
     /// How far our own timestamps may run ahead of the clock. No less than what the step from one source
     /// of time to the other makes, with the whole seconds of two `Date`s and a round trip in it.
     pub(crate) fn most_ahead(&self, skew_bound: Duration) -> Duration {
-        let round_trip = self
-            .reference
-            .map_or(Duration::ZERO, |reference| reference.round_trip);
+        let round_trip = self.reference.map_or(Duration::ZERO, |reference| reference.round_trip);
         skew_bound.max(skew_bound / 2 + 2 * GRAIN + round_trip)
     }
 
@@ -116,40 +110,19 @@ mod tests {
         // 5 s + 1 s + 2 s round trip.
         assert_eq!(noted(1008), None);
         assert_eq!(noted(992), None);
-        assert_eq!(
-            noted(1009),
-            Some(Event::ClockSuspect {
-                offset_micros: -9_000_000
-            })
-        );
-        assert_eq!(
-            noted(991),
-            Some(Event::ClockSuspect {
-                offset_micros: 9_000_000
-            })
-        );
+        assert_eq!(noted(1009), Some(Event::ClockSuspect { offset_micros: -9_000_000 }));
+        assert_eq!(noted(991), Some(Event::ClockSuspect { offset_micros: 9_000_000 }));
     }
 
     #[test]
     fn a_step_between_two_responses_is_noticed_at_once() {
         let mut clock = ServerClock::default();
-        let none = clock.note(
-            WallTime::from_micros(1_000_000_000),
-            MonoTime::ZERO,
-            at(0, 1000),
-            BOUND,
-        );
+        let none = clock.note(WallTime::from_micros(1_000_000_000), MonoTime::ZERO, at(0, 1000), BOUND);
         assert_eq!(none, None);
         let stepped = at(4, 4604);
         assert!(clock.disagrees(stepped, BOUND));
-        assert_eq!(
-            clock.stamping_time(stepped, BOUND),
-            WallTime::from_micros(1_004_000_000)
-        );
-        assert_eq!(
-            clock.stamping_time(at(4, 1004), BOUND),
-            WallTime::from_micros(1_004_000_000)
-        );
+        assert_eq!(clock.stamping_time(stepped, BOUND), WallTime::from_micros(1_004_000_000));
+        assert_eq!(clock.stamping_time(at(4, 1004), BOUND), WallTime::from_micros(1_004_000_000));
     }
 
     #[test]

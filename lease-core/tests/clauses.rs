@@ -26,9 +26,7 @@ fn lost(drained: &Drained) -> Option<&LostReason> {
 /// A holder whose renewal is under way, unanswered, `left` before its term ends.
 fn renewing_until(left: Duration) -> (Holder, support::Sent) {
     // The request may take as long as the term lasts, so that its own deadline is `until`.
-    let long = config()
-        .request_timeout(Duration::from_millis(4000))
-        .renew_interval(Duration::from_secs(5));
+    let long = config().request_timeout(Duration::from_millis(4000)).renew_interval(Duration::from_secs(5));
     let mut a = Holder::new(long);
     a.acquire(7);
     let until = a.lease.check_alive(a.now.mono).expect("held").until;
@@ -50,25 +48,15 @@ fn renewing_until(left: Duration) -> (Holder, support::Sent) {
 fn clause_1_deadline_first() {
     let (mut a, renewal) = renewing_until(NANOSECOND);
     let in_time = a.accept(&renewal, 8);
-    assert!(
-        matches!(in_time.events[..], [Event::Renewed { .. }]),
-        "one nanosecond before: {in_time:?}"
-    );
+    assert!(matches!(in_time.events[..], [Event::Renewed { .. }]), "one nanosecond before: {in_time:?}");
     assert!(a.is_held());
 
     let (mut a, renewal) = renewing_until(Duration::ZERO);
     let strays = a.lease.stats().stray_inputs;
     let late = a.accept(&renewal, 8);
-    assert!(
-        matches!(lost(&late), Some(LostReason::Expired { .. })),
-        "exactly at until: {late:?}"
-    );
+    assert!(matches!(lost(&late), Some(LostReason::Expired { .. })), "exactly at until: {late:?}");
     assert!(!a.is_held());
-    assert_eq!(
-        a.lease.stats().stray_inputs,
-        strays + 1,
-        "the reply is looked at after the deadline fired"
-    );
+    assert_eq!(a.lease.stats().stray_inputs, strays + 1, "the reply is looked at after the deadline fired");
 }
 
 #[test]
@@ -89,11 +77,7 @@ fn clause_1_a_late_acquiring_reply_starts_no_term() {
         let shown = a.respond(&read, 200, &written);
         assert_eq!(a.is_held(), held, "{left:?} before the edge: {shown:?}");
         if !held {
-            assert_eq!(
-                shown.sent[0].method(),
-                Method::PUT,
-                "it is ours: written once more"
-            );
+            assert_eq!(shown.sent[0].method(), Method::PUT, "it is ours: written once more");
             a.accept(&shown.sent[0], 8);
             assert!(a.is_held());
         }
@@ -119,11 +103,7 @@ fn clause_2_half_open_terms() {
     a.pass(Duration::from_millis(2900));
     a.accept(&create.sent[0], 7);
     let held = a.lease.check_alive(a.now.mono).expect("held");
-    assert_eq!(
-        held.until,
-        emitted.saturating_add(VALIDITY),
-        "from the emission, not from the reply"
-    );
+    assert_eq!(held.until, emitted.saturating_add(VALIDITY), "from the emission, not from the reply");
     let before = held.until.saturating_sub(NANOSECOND);
     assert_eq!(a.lease.check_alive(before), Some(held));
     assert_eq!(a.lease.check_alive(held.until), None);
@@ -146,13 +126,7 @@ fn clause_3_one_request_in_flight() {
     assert_eq!(a.now.mono, read.sent[0].give_up_at);
     assert_eq!(given_up.aborted, [read.sent[0].id]);
     assert!(
-        matches!(
-            given_up.events[..],
-            [Event::Trouble {
-                problem: Problem::Timeout,
-                ..
-            }]
-        ),
+        matches!(given_up.events[..], [Event::Trouble { problem: Problem::Timeout, .. }]),
         "{given_up:?}"
     );
     // Stale ids are ignored, and the retry has a new one.
@@ -182,10 +156,7 @@ fn clause_4_every_beginning_has_one_end() {
     assert!(joined.sent.is_empty());
     assert!(matches!(
         joined.events[..],
-        [Event::AttemptEnded {
-            outcome: AttemptOutcome::AlreadyHeld { .. },
-            ..
-        }]
+        [Event::AttemptEnded { outcome: AttemptOutcome::AlreadyHeld { .. }, .. }]
     ));
 
     // The local end comes before the first byte.
@@ -207,13 +178,8 @@ fn clause_4_every_beginning_has_one_end() {
     assert_eq!(
         cancelled.events,
         [
-            Event::AttemptEnded {
-                command: Command::TryAcquire,
-                outcome: AttemptOutcome::Cancelled
-            },
-            Event::ReleaseEnded {
-                outcome: ReleaseOutcome::Nothing
-            },
+            Event::AttemptEnded { command: Command::TryAcquire, outcome: AttemptOutcome::Cancelled },
+            Event::ReleaseEnded { outcome: ReleaseOutcome::Nothing },
         ]
     );
 }
@@ -229,10 +195,7 @@ fn clause_4_tokens_strictly_grow() {
         let refused = a.acquire(resource_version);
         let outcome = AttemptOutcome::Failed(Problem::TokenNotAbove);
         assert!(
-            refused.events.contains(&Event::AttemptEnded {
-                command: Command::TryAcquire,
-                outcome
-            }),
+            refused.events.contains(&Event::AttemptEnded { command: Command::TryAcquire, outcome }),
             "{refused:?}"
         );
         assert!(!a.is_held());
@@ -271,10 +234,7 @@ fn clause_6_the_watch_is_a_hint() {
     a.acquire(7);
     let before = a.lease.check_alive(a.now.mono);
     for input in [
-        Input::WatchChunk {
-            id: RequestId(1),
-            bytes: Bytes::from_static(b"{\"type\":\"DELETED\"}"),
-        },
+        Input::WatchChunk { id: RequestId(1), bytes: Bytes::from_static(b"{\"type\":\"DELETED\"}") },
         Input::WatchClosed { id: RequestId(1) },
     ] {
         assert_eq!(a.give(input).outputs, 0);

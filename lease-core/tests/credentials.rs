@@ -52,11 +52,7 @@ fn pod_files(token: &str, ca: u8, namespace: Read) -> FileContents {
 }
 
 fn explicit(url: &str, authentication: AuthenticationSource) -> Result<CredentialSource, CredentialError> {
-    Ok(CredentialSource::Explicit(Explicit::new(
-        url.parse()?,
-        None,
-        authentication,
-    )?))
+    Ok(CredentialSource::Explicit(Explicit::new(url.parse()?, None, authentication)?))
 }
 
 fn inline_token(text: &str) -> AuthenticationSource {
@@ -87,11 +83,7 @@ const fn at(seconds: u64) -> Duration {
 #[test]
 fn a_pod_is_recognised_by_its_environment() {
     let source = in_pod();
-    let files: Vec<_> = source
-        .files()
-        .into_iter()
-        .map(|file| (file.role, file.path))
-        .collect();
+    let files: Vec<_> = source.files().into_iter().map(|file| (file.role, file.path)).collect();
     let path = |name| PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount").join(name);
     assert_eq!(
         files,
@@ -101,23 +93,14 @@ fn a_pod_is_recognised_by_its_environment() {
             (FileRole::Namespace, path("namespace")),
         ]
     );
-    let credentials = source
-        .resolve(&pod_files("s3cr3t\n", 1, Ok(b"team-a\n".to_vec())))
-        .unwrap();
+    let credentials = source.resolve(&pod_files("s3cr3t\n", 1, Ok(b"team-a\n".to_vec()))).unwrap();
     assert_eq!(credentials.server().to_string(), "https://10.96.0.1:443");
     assert_eq!(credentials.namespace(), Some("team-a"));
     assert_eq!(credentials.ca().unwrap().count(), 1);
     assert_eq!(credentials.authorization().unwrap(), "Bearer s3cr3t");
     let moved = CredentialSource::InCluster(pod("::1", "6443").unwrap().in_directory("/proc/1/root/sa"));
-    assert!(
-        moved
-            .files()
-            .iter()
-            .all(|file| file.path.starts_with("/proc/1/root/sa"))
-    );
-    let credentials = moved
-        .resolve(&pod_files("s3cr3t", 1, Err(ErrorKind::NotFound)))
-        .unwrap();
+    assert!(moved.files().iter().all(|file| file.path.starts_with("/proc/1/root/sa")));
+    let credentials = moved.resolve(&pod_files("s3cr3t", 1, Err(ErrorKind::NotFound))).unwrap();
     assert_eq!(credentials.server().to_string(), "https://[::1]:6443");
     assert_eq!(credentials.namespace(), None);
 }
@@ -128,24 +111,14 @@ fn a_bad_environment_is_named() {
     for (host, port, name, say) in [
         ("", "443", "KUBERNETES_SERVICE_HOST", "empty"),
         ("  ", "443", "KUBERNETES_SERVICE_HOST", "empty"),
-        (
-            "a.b/c",
-            "443",
-            "KUBERNETES_SERVICE_HOST",
-            "neither a DNS name nor an IP address",
-        ),
+        ("a.b/c", "443", "KUBERNETES_SERVICE_HOST", "neither a DNS name nor an IP address"),
         ("evil.example:1/", "443", "KUBERNETES_SERVICE_HOST", "neither"),
         ("user@host", "443", "KUBERNETES_SERVICE_HOST", "neither"),
         ("[::1]", "443", "KUBERNETES_SERVICE_HOST", "neither"),
         ("10.0.0.1", "", "KUBERNETES_SERVICE_PORT", "empty"),
         ("10.0.0.1", "0", "KUBERNETES_SERVICE_PORT", "not a port"),
         ("10.0.0.1", "65536", "KUBERNETES_SERVICE_PORT", "not a port"),
-        (
-            "10.0.0.1",
-            "tcp://10.0.0.1:443",
-            "KUBERNETES_SERVICE_PORT",
-            "not a port",
-        ),
+        ("10.0.0.1", "tcp://10.0.0.1:443", "KUBERNETES_SERVICE_PORT", "not a port"),
         ("10.0.0.1", "+443", "KUBERNETES_SERVICE_PORT", "not a port"),
     ] {
         let text = problem(host, port);
@@ -153,13 +126,7 @@ fn a_bad_environment_is_named() {
     }
     let missing = InCluster::from_env(|_| None).unwrap_err();
     let expected = VariableProblem::Missing;
-    assert_eq!(
-        missing,
-        CredentialError::Variable {
-            name: "KUBERNETES_SERVICE_HOST",
-            problem: expected
-        }
-    );
+    assert_eq!(missing, CredentialError::Variable { name: "KUBERNETES_SERVICE_HOST", problem: expected });
     assert!(missing.to_string().contains("name a server explicitly"));
 }
 
@@ -173,78 +140,36 @@ fn errors_name_the_file_and_say_what_to_do() {
     };
     let directory = "/var/run/secrets/kubernetes.io/serviceaccount";
     for (text, expected) in [
-        (
-            with(FileRole::Token, Err(ErrorKind::NotFound)),
-            "token file DIR/token does not exist",
-        ),
+        (with(FileRole::Token, Err(ErrorKind::NotFound)), "token file DIR/token does not exist"),
         (
             with(FileRole::Token, Err(ErrorKind::PermissionDenied)),
             "token file DIR/token cannot be read (permission",
         ),
         (with(FileRole::Token, Ok(vec![])), "token file DIR/token is empty"),
-        (
-            with(FileRole::Token, Ok(vec![b'a'; MAX_FILE_BYTES + 1])),
-            "DIR/token is larger than 1048576 bytes",
-        ),
-        (
-            with(FileRole::CertificateAuthority, Ok(vec![])),
-            "certificate authority file DIR/ca.crt has no",
-        ),
-        (
-            with(FileRole::Namespace, Err(ErrorKind::PermissionDenied)),
-            "namespace file DIR/namespace cannot",
-        ),
-        (
-            with(FileRole::Namespace, Ok(b"Team A".to_vec())),
-            "namespace file DIR/namespace does not hold",
-        ),
-        (
-            with(FileRole::Namespace, Ok(vec![b'a'; 64])),
-            "namespace file DIR/namespace does not hold",
-        ),
-        (
-            with(FileRole::Namespace, Ok(b"-a".to_vec())),
-            "namespace file DIR/namespace does not hold",
-        ),
-        (
-            in_pod().resolve(&FileContents::new()).unwrap_err().to_string(),
-            "DIR/ca.crt was not read",
-        ),
+        (with(FileRole::Token, Ok(vec![b'a'; MAX_FILE_BYTES + 1])), "DIR/token is larger than 1048576 bytes"),
+        (with(FileRole::CertificateAuthority, Ok(vec![])), "certificate authority file DIR/ca.crt has no"),
+        (with(FileRole::Namespace, Err(ErrorKind::PermissionDenied)), "namespace file DIR/namespace cannot"),
+        (with(FileRole::Namespace, Ok(b"Team A".to_vec())), "namespace file DIR/namespace does not hold"),
+        (with(FileRole::Namespace, Ok(vec![b'a'; 64])), "namespace file DIR/namespace does not hold"),
+        (with(FileRole::Namespace, Ok(b"-a".to_vec())), "namespace file DIR/namespace does not hold"),
+        (in_pod().resolve(&FileContents::new()).unwrap_err().to_string(), "DIR/ca.crt was not read"),
     ] {
         assert!(text.contains(&expected.replace("DIR", directory)), "{text}");
-        assert!(
-            text.contains(": ") || text.contains("larger"),
-            "says what to do: {text}"
-        );
+        assert!(text.contains(": ") || text.contains("larger"), "says what to do: {text}");
     }
 }
 
 #[test]
 fn a_token_goes_over_https_or_to_loopback_only() {
     let file = || AuthenticationSource::Token(Piece::File("/t".into()));
-    for url in [
-        "http://10.0.0.1",
-        "http://localhost.example",
-        "http://[fd00::1]",
-        "http://128.0.0.1",
-    ] {
+    for url in ["http://10.0.0.1", "http://localhost.example", "http://[fd00::1]", "http://128.0.0.1"] {
         for token in [inline_token("s3cr3t"), file()] {
             let refused = explicit(url, token).unwrap_err();
-            assert_eq!(
-                refused,
-                CredentialError::PlainHttpToken {
-                    server: url.parse().unwrap()
-                }
-            );
+            assert_eq!(refused, CredentialError::PlainHttpToken { server: url.parse().unwrap() });
         }
         assert!(explicit(url, AuthenticationSource::None).is_ok());
     }
-    for url in [
-        "http://127.0.0.1:8001",
-        "http://localhost",
-        "http://[::1]",
-        "https://10.0.0.1",
-    ] {
+    for url in ["http://127.0.0.1:8001", "http://localhost", "http://[::1]", "https://10.0.0.1"] {
         assert!(explicit(url, file()).is_ok(), "{url}");
     }
     let certificate = AuthenticationSource::ClientCertificate {
@@ -252,48 +177,21 @@ fn a_token_goes_over_https_or_to_loopback_only() {
         key: Piece::File("/k".into()),
     };
     let refused = explicit("http://[::1]", certificate).unwrap_err();
-    assert!(matches!(
-        refused,
-        CredentialError::PlainHttpClientCertificate { .. }
-    ));
+    assert!(matches!(refused, CredentialError::PlainHttpClientCertificate { .. }));
 }
 
 #[test]
 fn a_prepared_request_goes_to_the_own_server_with_the_own_header() {
     let credentials = |authentication| {
-        explicit("https://a/p/", authentication)
-            .unwrap()
-            .resolve(&FileContents::new())
-            .unwrap()
+        explicit("https://a/p/", authentication).unwrap().resolve(&FileContents::new()).unwrap()
     };
     let with_token = credentials(inline_token("s3cr3t"));
-    let request = || {
-        Request::put("/apis?x=1")
-            .header("Authorization", "Bearer of-another")
-            .body(7)
-            .unwrap()
-    };
+    let request = || Request::put("/apis?x=1").header("Authorization", "Bearer of-another").body(7).unwrap();
     let prepared = with_token.prepare(request()).unwrap();
-    assert_eq!(
-        (prepared.uri().to_string().as_str(), *prepared.body()),
-        ("https://a/p/apis?x=1", 7)
-    );
-    assert_eq!(
-        prepared
-            .headers()
-            .get_all("authorization")
-            .iter()
-            .collect::<Vec<_>>(),
-        ["Bearer s3cr3t"]
-    );
+    assert_eq!((prepared.uri().to_string().as_str(), *prepared.body()), ("https://a/p/apis?x=1", 7));
+    assert_eq!(prepared.headers().get_all("authorization").iter().collect::<Vec<_>>(), ["Bearer s3cr3t"]);
     assert!(!format!("{prepared:?}").contains("s3cr3t"));
-    assert!(
-        credentials(AuthenticationSource::None)
-            .prepare(request())
-            .unwrap()
-            .headers()
-            .is_empty()
-    );
+    assert!(credentials(AuthenticationSource::None).prepare(request()).unwrap().headers().is_empty());
     let elsewhere = Request::get("https://evil.example/p/apis").body(()).unwrap();
     let refused = with_token.prepare(elsewhere).unwrap_err();
     assert_eq!(refused, CredentialError::Request(RequestProblem::OwnHost));
@@ -302,14 +200,9 @@ fn a_prepared_request_goes_to_the_own_server_with_the_own_header() {
 #[test]
 fn certificate_and_key_may_lie_in_one_file() {
     let both = || Ok([certificate(7), key(7)].concat());
-    let credentials = certificate_files()
-        .resolve(&certificate_contents(both(), both(), both()))
-        .unwrap();
+    let credentials = certificate_files().resolve(&certificate_contents(both(), both(), both())).unwrap();
     let pair = credentials.client_certificate().unwrap();
-    assert_eq!(
-        (pair.chain.pem(), pair.key.secret_pem()),
-        (&*certificate(7), &*key(7))
-    );
+    assert_eq!((pair.chain.pem(), pair.key.secret_pem()), (&*certificate(7), &*key(7)));
     assert_eq!(credentials.ca().unwrap().pem(), certificate(7));
     assert_eq!(credentials.authorization(), None);
 }
@@ -353,12 +246,8 @@ fn any_read() -> impl Strategy<Value = Read> {
 
 /// The secret among other bytes, in the places where it could come to light.
 fn holding(secret: &str, shape: u8, before: &[u8], after: &[u8]) -> Vec<u8> {
-    let label = [
-        "CERTIFICATE",
-        "PRIVATE KEY",
-        "RSA PRIVATE KEY",
-        "ENCRYPTED PRIVATE KEY",
-    ][usize::from(shape) / 8 % 4];
+    let label = ["CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"]
+        [usize::from(shape) / 8 % 4];
     let block = |body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n").into_bytes();
     match shape % 8 {
         0 => secret.as_bytes().to_vec(),

@@ -56,19 +56,14 @@ fn is_input(line: &str) -> bool {
 
 fn expected(lines: &[&str]) -> Vec<String> {
     let outputs = lines.iter().take_while(|line| line.starts_with("=>"));
-    outputs
-        .map(|line| line.trim_start_matches("=>").trim().to_owned())
-        .collect()
+    outputs.map(|line| line.trim_start_matches("=>").trim().to_owned()).collect()
 }
 
 /// Runs a script; an error is a mistake in it.
 fn run(name: &str, script: &str) -> Result<Outcome, String> {
     let lines: Vec<&str> = script.lines().map(str::trim_end).collect();
     let mut machine = default_machine();
-    let mut outcome = Outcome {
-        text: String::new(),
-        complaints: Vec::new(),
-    };
+    let mut outcome = Outcome { text: String::new(), complaints: Vec::new() };
     let mut may_expect = false;
     for (index, line) in lines.iter().enumerate() {
         let place = format!("{name}:{}", index + 1);
@@ -89,9 +84,7 @@ fn run(name: &str, script: &str) -> Result<Outcome, String> {
             Vec::new()
         } else {
             let before = &outcome.text;
-            machine
-                .run(line)
-                .map_err(|error| format!("{place}: {line}: {error}\n{}", tail(before)))?
+            machine.run(line).map_err(|error| format!("{place}: {line}: {error}\n{}", tail(before)))?
         };
         for output in &got {
             let _ = writeln!(outcome.text, "=> {output}");
@@ -107,10 +100,7 @@ fn run(name: &str, script: &str) -> Result<Outcome, String> {
 /// The last lines of what happened so far.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(6)..]
-        .iter()
-        .map(|line| format!("  {line}\n"))
-        .collect()
+    lines[lines.len().saturating_sub(6)..].iter().map(|line| format!("  {line}\n")).collect()
 }
 
 fn complaint(place: &str, input: &str, wanted: &[String], got: &[String]) -> String {
@@ -139,16 +129,10 @@ fn scripts() -> Vec<PathBuf> {
 fn scripts_bring_what_they_say() {
     let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
     let paths = scripts();
-    assert!(
-        paths.len() >= 20,
-        "only {} scripts: is the folder complete?",
-        paths.len()
-    );
+    assert!(paths.len() >= 20, "only {} scripts: is the folder complete?", paths.len());
     let mut complaints = Vec::new();
     for path in paths {
-        let name = path
-            .file_name()
-            .map(|name| format!("tests/golden/{}", name.to_string_lossy()));
+        let name = path.file_name().map(|name| format!("tests/golden/{}", name.to_string_lossy()));
         let name = name.unwrap_or_default();
         let script = fs::read_to_string(&path).expect("a readable script");
         match run(&name, &script) {
@@ -162,47 +146,27 @@ fn scripts_bring_what_they_say() {
         }
     }
     let many = complaints.len();
-    assert!(
-        many == 0,
-        "{many} differences\n\n{}\n{HOW_TO_BLESS}\n",
-        complaints.join("\n")
-    );
+    assert!(many == 0, "{many} differences\n\n{}\n{HOW_TO_BLESS}\n", complaints.join("\n"));
 }
 
 #[test]
 fn every_script_says_what_it_shows() {
     for path in scripts() {
         let script = fs::read_to_string(&path).expect("a readable script");
-        assert!(
-            script.starts_with("# "),
-            "{}: begin with a comment",
-            path.display()
-        );
-        assert!(
-            script.ends_with('\n') && !script.contains('\t'),
-            "{}",
-            path.display()
-        );
+        assert!(script.starts_with("# "), "{}: begin with a comment", path.display());
+        assert!(script.ends_with('\n') && !script.contains('\t'), "{}", path.display());
     }
 }
 
 #[test]
 fn a_difference_is_told_with_its_place_and_both_sides() {
     let outcome = run("x.txt", "# shows\nacquire\n=> idle\n").expect("a script");
-    let [complaint] = &outcome.complaints[..] else {
-        panic!("{:?}", outcome.complaints)
-    };
+    let [complaint] = &outcome.complaints[..] else { panic!("{:?}", outcome.complaints) };
     assert!(complaint.starts_with("x.txt:2: acquire\n"), "{complaint}");
     assert!(complaint.contains("expected - idle\n"), "{complaint}");
-    assert!(
-        complaint.contains("got      + #1 GET lease give-up 3s\n"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("got      + #1 GET lease give-up 3s\n"), "{complaint}");
     let blessed = run("x.txt", &outcome.text).expect("a script");
-    assert!(
-        blessed.complaints.is_empty() && blessed.text == outcome.text,
-        "blessing settles it"
-    );
+    assert!(blessed.complaints.is_empty() && blessed.text == outcome.text, "blessing settles it");
 }
 
 #[test]
@@ -212,10 +176,7 @@ fn mistakes_in_a_script_are_told_with_their_place() {
         ("\n=> idle", "x:2: outputs that follow no input"),
         ("config ttl=long", "x:1: long is no duration"),
         ("reply 200 lease", "x:1: reply 200 lease: no such request"),
-        (
-            "acquire\nreply 200 lease rv=1 what",
-            "x:2: reply 200 lease rv=1 what: what is no edit",
-        ),
+        ("acquire\nreply 200 lease rv=1 what", "x:2: reply 200 lease rv=1 what: what is no edit"),
         ("pass 5s\nat 3s", "x:2: at 3s: the clock is past that"),
     ] {
         let mistake = run("x", script).err().unwrap_or_default();

@@ -1,14 +1,13 @@
 //! Laws over random inputs, one test each: what no clock, no network and no server may make a machine do.
 //!
-//! `laws::clauses` has the numbered clauses of the crate documentation, `laws::writes` what may ever leave a
-//! machine, both against a thoroughly hostile world (any time steps, any answer, outputs drained or not);
-//! `laws::fleets` lets two or three machines contend for one object of a small API server with
-//! compare-and-set, over a bad network and with clocks that drift by as much as the default margin covers.
+//! `laws::clauses` and `laws::terms` have the numbered clauses of the crate documentation, `laws::writes`
+//! what may ever leave a machine, all against a thoroughly hostile world (any time steps, any answer, outputs
+//! drained or not); `laws::fleets` lets two or three machines contend for one object of a small API server
+//! with compare-and-set, over a bad network and with clocks that drift as much as the default margin covers.
 //!
 //! Failing cases are shrunk and printed; nothing is stored. `PROPTEST_CASES` sets the number of cases,
 //! for all laws alike.
 
-#[allow(unreachable_pub, reason = "shared by several test crates")]
 mod support;
 
 mod laws {
@@ -16,7 +15,9 @@ mod laws {
     mod fleet;
     mod fleets;
     mod plan;
+    mod scenario;
     mod server;
+    mod terms;
     mod world;
     mod writes;
 

@@ -1,7 +1,8 @@
 //! A deterministic simulator for Kubernetes Lease holders, and an embedded API server for tests.
 //!
 //! * [`api_server`]: a pure model of the Kubernetes Lease API. No I/O, no clock: for simulations.
-//! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of clients.
+//! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of
+//!   clients.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

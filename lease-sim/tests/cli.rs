@@ -26,34 +26,19 @@ struct Serving {
 impl Serving {
     fn start(arguments: &[&str]) -> Self {
         let mut command = program();
-        command
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut rest = BufReader::new(child.stdout.take().unwrap());
         let mut lines = [String::new(), String::new()];
         for line in &mut lines {
             rest.read_line(line).unwrap();
         }
-        let url = lines[0]
-            .trim_end()
-            .strip_prefix("serving ")
-            .expect("the first line")
-            .to_owned();
-        Self {
-            child,
-            url,
-            kubectl: lines[1].trim_end().to_owned(),
-            rest,
-        }
+        let url = lines[0].trim_end().strip_prefix("serving ").expect("the first line").to_owned();
+        Self { child, url, kubectl: lines[1].trim_end().to_owned(), rest }
     }
 
     fn end(mut self, signal: &str) -> (Option<i32>, String) {
-        let killed = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         let mut text = String::new();
         self.rest.read_to_string(&mut text).unwrap();
@@ -107,10 +92,7 @@ fn help_and_version_go_to_standard_output() {
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        assert!(
-            String::from_utf8(output.stdout).unwrap().contains(wanted),
-            "{arguments:?}"
-        );
+        assert!(String::from_utf8(output.stdout).unwrap().contains(wanted), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}");
     }
 }
@@ -124,24 +106,15 @@ fn wrong_usage_exits_with_two_and_says_what() {
         (&["serve"], "--listen must be given"),
         (&["serve", "--listen"], "--listen"),
         (&["serve", "--listen", "nowhere"], "not an IP address and a port"),
-        (
-            &["serve", "--listen", "127.0.0.1:0", "--namespace", "Bad_Name"],
-            "--namespace",
-        ),
+        (&["serve", "--listen", "127.0.0.1:0", "--namespace", "Bad_Name"], "--namespace"),
         (&["serve", "--listen", "127.0.0.1:0", "--token", ""], "--token"),
         (&["serve", "--listen", "127.0.0.1:0", "extra"], "extra"),
-        (
-            &["serve", "--listen", "127.0.0.1:0", "--tls-dri", "x"],
-            "--tls-dri",
-        ),
+        (&["serve", "--listen", "127.0.0.1:0", "--tls-dri", "x"], "--tls-dri"),
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let message = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            message.contains(wanted) && message.contains("--help"),
-            "{arguments:?}: {message}"
-        );
+        assert!(message.contains(wanted) && message.contains("--help"), "{arguments:?}: {message}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
     let secret = run(&["serve", "--listen", "127.0.0.1:0", "--token", "my secret"]);
@@ -154,20 +127,10 @@ fn what_cannot_be_done_exits_with_one() {
     let address = listener.local_addr().unwrap().to_string();
     let output = run(&["serve", "--listen", &address]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("cannot listen on")
-    );
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cannot listen on"));
     let file = Folder::new("file");
     std::fs::write(&file.0, "not a folder").unwrap();
-    let output = run(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--tls-dir",
-        file.0.to_str().unwrap(),
-    ]);
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--tls-dir", file.0.to_str().unwrap()]);
     std::fs::remove_file(&file.0).unwrap();
     assert_eq!(output.status.code(), Some(1));
 }
@@ -178,19 +141,12 @@ async fn without_a_token_everybody_may_do_everything() {
     let leases = "/apis/coordination.k8s.io/v1/namespaces/anywhere/leases";
     assert_eq!(status(&serving.url, None, None, leases).await, 200);
     assert_eq!(status(&serving.url, None, Some("any"), leases).await, 200);
-    assert_eq!(
-        status(&serving.url, None, None, "/api/v1/namespaces/team").await,
-        200
-    );
+    assert_eq!(status(&serving.url, None, None, "/api/v1/namespaces/team").await, 200);
     let created = support::client(None, None)
         .post(format!("{}{leases}", serving.url))
         .header("content-type", "application/json")
         .body(r#"{"metadata":{"name":"a"}}"#);
-    assert_eq!(
-        created.send().await.unwrap().status(),
-        201,
-        "the namespace is made by the write"
-    );
+    assert_eq!(created.send().await.unwrap().status(), 201, "the namespace is made by the write");
     let (code, text) = serving.end("-INT");
     assert_eq!((code, text.as_str()), (Some(0), "stopped\n"));
 }
@@ -201,37 +157,21 @@ async fn tls_files_are_made_and_used_again() {
     let directory = folder.0.to_str().unwrap();
     let serving = Serving::start(&["--tls-dir", directory, "--token", "secret"]);
     assert!(serving.url.starts_with("https://"));
-    assert!(
-        serving.kubectl.contains("ca.crt --token=secret get leases"),
-        "{}",
-        serving.kubectl
-    );
+    assert!(serving.kubectl.contains("ca.crt --token=secret get leases"), "{}", serving.kubectl);
     let (certificate, key) = (folder.read("ca.crt"), folder.read("ca.key"));
     let leases = "/apis/coordination.k8s.io/v1/leases";
-    assert_eq!(
-        status(&serving.url, Some(&certificate), Some("secret"), leases).await,
-        200
-    );
-    assert_eq!(
-        status(&serving.url, Some(&certificate), Some("other"), leases).await,
-        401
-    );
+    assert_eq!(status(&serving.url, Some(&certificate), Some("secret"), leases).await, 200);
+    assert_eq!(status(&serving.url, Some(&certificate), Some("other"), leases).await, 401);
     assert_eq!(status(&serving.url, Some(&certificate), None, leases).await, 403);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(folder.0.join("ca.key"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(folder.0.join("ca.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
     assert_eq!(serving.end("-TERM").0, Some(0));
     let again = Serving::start(&["--tls-dir", directory]);
-    assert_eq!(
-        (folder.read("ca.crt"), folder.read("ca.key")),
-        (certificate.clone(), key)
-    );
+    assert_eq!((folder.read("ca.crt"), folder.read("ca.key")), (certificate.clone(), key));
     assert_eq!(
         status(&again.url, Some(&certificate), None, leases).await,
         200,
@@ -239,13 +179,6 @@ async fn tls_files_are_made_and_used_again() {
     );
     std::fs::remove_file(folder.0.join("ca.crt")).unwrap();
     let third = Serving::start(&["--tls-dir", directory]);
-    assert_eq!(
-        status(&third.url, Some(&certificate), None, leases).await,
-        200,
-        "the key alone is enough"
-    );
-    assert_eq!(
-        status(&third.url, Some(&folder.read("ca.crt")), None, leases).await,
-        200
-    );
+    assert_eq!(status(&third.url, Some(&certificate), None, leases).await, 200, "the key alone is enough");
+    assert_eq!(status(&third.url, Some(&folder.read("ca.crt")), None, leases).await, 200);
 }

@@ -1,14 +1,11 @@
 //! The same seeded random requests against a real API server and against the model.
 //!
 //! `LEASE_TEST_SERVER`, `LEASE_TEST_CA` (a file), `LEASE_TEST_TOKEN` (an administrator's) and
-//! `LEASE_TEST_NAMESPACE` name the server; `LEASE_TEST_HOLDER_TOKEN` and `LEASE_TEST_NOBODY_TOKEN` are optional.
-//! `LEASE_TEST_SEED` and `LEASE_TEST_STEPS` repeat a run, which ends at `LEASE_TEST_DIFFERENCES` differences (10). Compared are status, reason, causes, the stored object
-//! after every write (generated fields aside), and whether a write changed the UID and the resource version.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test may panic, and says what it saw"
-)]
+//! `LEASE_TEST_NAMESPACE` name the server; `LEASE_TEST_HOLDER_TOKEN` and `LEASE_TEST_NOBODY_TOKEN` are
+//! optional. `LEASE_TEST_SEED` and `LEASE_TEST_STEPS` repeat a run, which ends at `LEASE_TEST_DIFFERENCES`
+//! differences (10). Compared are status, reason, causes, the stored object after every write (generated
+//! fields aside), and whether a write changed the UID and the resource version.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it saw")]
 
 mod differential {
     pub(crate) mod bodies;
@@ -26,10 +23,8 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn number(name: &str, default: u64) -> u64 {
-    variable(name).map_or(default, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is no number: {text}"))
-    })
+    variable(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -75,12 +70,7 @@ async fn two_thousand_random_requests_agree() {
         real.clear(&namespace, &name).await;
     }
     println!("seed {seed}: {steps} random requests, real answers by status: {tally:?}");
-    assert!(
-        failures.is_empty(),
-        "{} differences:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// What differs between two answers, if anything does.
@@ -88,14 +78,7 @@ fn differs(theirs: &Answered, ours: &Answered) -> Option<String> {
     if theirs.status != ours.status {
         return Some(format!("status {} is not {}", ours.status, theirs.status));
     }
-    for field in [
-        "/kind",
-        "/reason",
-        "/status",
-        "/details/kind",
-        "/details/group",
-        "/details/name",
-    ] {
+    for field in ["/kind", "/reason", "/status", "/details/kind", "/details/group", "/details/name"] {
         if theirs.body.pointer(field) != ours.body.pointer(field) {
             let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
             let (theirs, ours) = (theirs.body.pointer(field), ours.body.pointer(field));
@@ -103,11 +86,7 @@ fn differs(theirs: &Answered, ours: &Answered) -> Option<String> {
         }
     }
     let causes = |answer: &Answered| -> Vec<(Value, Value)> {
-        let list = answer
-            .body
-            .pointer("/details/causes")
-            .and_then(Value::as_array)
-            .cloned();
+        let list = answer.body.pointer("/details/causes").and_then(Value::as_array).cloned();
         list.unwrap_or_default()
             .iter()
             .map(|cause| (cause["reason"].clone(), cause["field"].clone()))

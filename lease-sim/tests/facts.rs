@@ -1,8 +1,8 @@
 //! The model answers what a real kube-apiserver 1.20.2 answered: all recorded exchanges, in their order.
 //!
-//! Compared are status, reason, message, causes and stored objects. Generated values (UIDs, resource versions)
-//! are mapped between the two worlds: a recorded one that comes again must come again here. Times of creation
-//! and deletion must be there where they were; `managedFields` are left aside.
+//! Compared are status, reason, message, causes and stored objects. Generated values (UIDs, resource
+//! versions) are mapped between the two worlds: a recorded one that comes again must come again here. Times
+//! of creation and deletion must be there where they were; `managedFields` are left aside.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use bytes::Bytes;
@@ -36,22 +36,14 @@ struct Replay {
 
 impl Replay {
     fn new() -> Self {
-        let config = ApiServerConfig {
-            seed: 7,
-            ..ApiServerConfig::default()
-        }
-        .namespace("lease-facts")
-        .namespace("lease-term")
-        .token("admintoken", "admin", Rights::All)
-        .token("nobodytoken", "nobody", Rights::None);
+        let config = ApiServerConfig { seed: 7, ..ApiServerConfig::default() }
+            .namespace("lease-facts")
+            .namespace("lease-term")
+            .token("admintoken", "admin", Rights::All)
+            .token("nobodytoken", "nobody", Rights::None);
         let mut server = ApiServer::new(config);
         assert!(server.terminate_namespace(START, "lease-term"));
-        Self {
-            server,
-            now: START,
-            uids: BTreeMap::new(),
-            versions: BTreeMap::new(),
-        }
+        Self { server, now: START, uids: BTreeMap::new(), versions: BTreeMap::new() }
     }
 
     /// A recorded request in the words of this world.
@@ -128,11 +120,7 @@ impl Replay {
     fn admin(&mut self, method: &str, path: &str, body: Value) -> Value {
         let request = json!({ "method": method, "path": path, "body": body });
         let response = self.send(&request, Some("admintoken")).into_response().unwrap();
-        assert!(
-            response.status().is_success(),
-            "{method} {path}: {:?}",
-            response.body()
-        );
+        assert!(response.status().is_success(), "{method} {path}: {:?}", response.body());
         serde_json::from_slice(response.body()).unwrap()
     }
 
@@ -140,9 +128,7 @@ impl Replay {
     fn pair(&mut self, case: &str, recorded: &Value, ours: &Value) {
         for (key, known) in [("uid", &mut self.uids), ("resourceVersion", &mut self.versions)] {
             if let (Some(recorded), Some(ours)) = (recorded[key].as_str(), ours[key].as_str()) {
-                let wanted = known
-                    .entry(recorded.to_owned())
-                    .or_insert_with(|| ours.to_owned());
+                let wanted = known.entry(recorded.to_owned()).or_insert_with(|| ours.to_owned());
                 assert_eq!(wanted, ours, "{case}: {key} {recorded}");
             }
         }
@@ -184,18 +170,9 @@ impl Replay {
         }
         let token = request["token"].as_str().map(str::to_owned);
         let answer = self.send(&request, token.as_deref()).into_response().unwrap();
-        assert_eq!(
-            answer.status().as_u16(),
-            response["status"],
-            "{case}: {:?}",
-            answer.body()
-        );
+        assert_eq!(answer.status().as_u16(), response["status"], "{case}: {:?}", answer.body());
         for header in ["content-type", "cache-control"] {
-            assert_eq!(
-                answer.headers()[header],
-                response["headers"][header].as_str().unwrap(),
-                "{case}"
-            );
+            assert_eq!(answer.headers()[header], response["headers"][header].as_str().unwrap(), "{case}");
         }
         assert!(answer.headers().contains_key("date"), "{case}");
         let ours: Value = serde_json::from_slice(answer.body()).unwrap();
@@ -253,11 +230,7 @@ impl Replay {
             self.admin("DELETE", &path, Value::Null);
         } else if case == "watch without rv: create" {
             let spec = recorded[0]["object"]["spec"].clone();
-            self.admin(
-                "POST",
-                LEASES,
-                json!({ "metadata": { "name": "ld" }, "spec": spec }),
-            );
+            self.admin("POST", LEASES, json!({ "metadata": { "name": "ld" }, "spec": spec }));
         }
     }
 }
@@ -308,8 +281,5 @@ fn recorded_versions_and_ours_grow_in_the_same_order() {
         .map(|(theirs, ours)| (theirs.parse().unwrap(), ours.parse().unwrap()))
         .collect();
     pairs.sort_unstable();
-    assert!(
-        pairs.len() > 20 && pairs.is_sorted_by(|one, next| one.1 < next.1),
-        "{pairs:?}"
-    );
+    assert!(pairs.len() > 20 && pairs.is_sorted_by(|one, next| one.1 < next.1), "{pairs:?}");
 }

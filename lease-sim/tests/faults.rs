@@ -18,26 +18,13 @@ async fn faults_before_and_after_applying() {
     let caller = Caller::of(&server);
     let exists = |name: &str| server.with_model(|model| model.get("default", name)).is_some();
     server.queue_fault(Fault::CloseBefore);
-    assert!(
-        caller
-            .send("POST", LEASES, Some(json!({ "metadata": { "name": "a" } })))
-            .await
-            .is_err()
-    );
+    assert!(caller.send("POST", LEASES, Some(json!({ "metadata": { "name": "a" } }))).await.is_err());
     assert!(!exists("a"));
     server.queue_fault(Fault::CloseAfter);
-    assert!(
-        caller
-            .send("POST", LEASES, Some(json!({ "metadata": { "name": "a" } })))
-            .await
-            .is_err()
-    );
+    assert!(caller.send("POST", LEASES, Some(json!({ "metadata": { "name": "a" } }))).await.is_err());
     assert!(exists("a"));
     server.queue_fault(Fault::status(503, "<html>"));
-    assert_eq!(
-        caller.create("b").await,
-        (StatusCode::SERVICE_UNAVAILABLE, Value::Null)
-    );
+    assert_eq!(caller.create("b").await, (StatusCode::SERVICE_UNAVAILABLE, Value::Null));
     assert!(!exists("b"));
     server.queue_fault(Fault::AnswerAfter(Response::new(Bytes::from_static(b"garbage"))));
     assert_eq!(caller.create("b").await, (StatusCode::OK, Value::Null));
@@ -55,10 +42,7 @@ async fn requests_that_hang_or_wait() {
     let server = secure();
     let caller = Caller::of(&server);
     let exists = |name: &str| server.with_model(|model| model.get("default", name)).is_some();
-    for (name, fault, applied) in [
-        ("before", Fault::HangBefore, false),
-        ("after", Fault::HangAfter, true),
-    ] {
+    for (name, fault, applied) in [("before", Fault::HangBefore, false), ("after", Fault::HangAfter, true)] {
         let done = server.faults_done();
         server.queue_fault(fault);
         let request = caller.send("POST", LEASES, Some(json!({ "metadata": { "name": name } })));
@@ -92,10 +76,7 @@ async fn a_cut_watch_ends_with_an_error() {
     let caller = Caller::of(&server);
     caller.create("a").await;
     server.queue_fault(Fault::CutBody(10));
-    let mut watch = caller
-        .send("GET", &format!("{LEASES}?watch=1"), None)
-        .await
-        .unwrap();
+    let mut watch = caller.send("GET", &format!("{LEASES}?watch=1"), None).await.unwrap();
     let mut read = 0;
     let ended = loop {
         match tokio::time::timeout(PATIENCE, watch.chunk()).await.unwrap() {
@@ -105,10 +86,7 @@ async fn a_cut_watch_ends_with_an_error() {
     };
     assert!(ended.is_err());
     assert_eq!(read, 10);
-    until("the watch is closed", || {
-        server.with_model(|model| model.open_watches()) == 0
-    })
-    .await;
+    until("the watch is closed", || server.with_model(|model| model.open_watches()) == 0).await;
 }
 
 #[tokio::test]
@@ -118,21 +96,12 @@ async fn a_paused_server_answers_after_it_resumes() {
     caller.create("a").await;
     server.pause();
     let (old_connection, new_connection) = (Caller::of(&server), Caller::of(&server));
-    let answers = async {
-        tokio::join!(
-            caller.create("b"),
-            old_connection.create("c"),
-            new_connection.create("d")
-        )
-    };
+    let answers =
+        async { tokio::join!(caller.create("b"), old_connection.create("c"), new_connection.create("d")) };
     tokio::pin!(answers);
     let short = tokio::time::timeout(Duration::from_millis(50), &mut answers).await;
     assert!(short.is_err(), "nothing is answered while it is paused");
-    assert_eq!(
-        server.with_model(|model| model.names("default").count()),
-        1,
-        "and nothing is applied"
-    );
+    assert_eq!(server.with_model(|model| model.names("default").count()), 1, "and nothing is applied");
     server.resume();
     let (b, c, d) = answers.await;
     assert_eq!([b.0, c.0, d.0], [201, 201, 201]);
@@ -143,10 +112,7 @@ async fn a_stopped_server_comes_back_on_its_port() {
     let server = secure();
     let caller = Caller::of(&server);
     caller.create("a").await;
-    let mut watch = caller
-        .send("GET", &format!("{LEASES}?watch=1&resourceVersion=0"), None)
-        .await
-        .unwrap();
+    let mut watch = caller.send("GET", &format!("{LEASES}?watch=1&resourceVersion=0"), None).await.unwrap();
     next_line(&mut watch).await.unwrap();
     let address = server.address();
     server.stop();
@@ -154,15 +120,8 @@ async fn a_stopped_server_comes_back_on_its_port() {
     assert!(caller.send("GET", LEASES, None).await.unwrap_err().is_connect());
     server.restart().unwrap();
     assert_eq!(server.address(), address);
-    assert_eq!(
-        caller.ask("GET", &format!("{LEASES}/a"), None).await.0,
-        200,
-        "what it stored is still there"
-    );
-    until("old watches are forgotten", || {
-        server.with_model(|model| model.open_watches()) == 0
-    })
-    .await;
+    assert_eq!(caller.ask("GET", &format!("{LEASES}/a"), None).await.0, 200, "what it stored is still there");
+    until("old watches are forgotten", || server.with_model(|model| model.open_watches()) == 0).await;
     let taken = EmbeddedServer::builder().listen(address).start();
     assert!(taken.unwrap_err().to_string().contains("cannot listen on"));
     drop(server);
@@ -171,13 +130,8 @@ async fn a_stopped_server_comes_back_on_its_port() {
 
 #[tokio::test]
 async fn huge_and_odd_requests_do_no_harm() {
-    let config = ApiServerConfig {
-        seed: 1,
-        ..ApiServerConfig::default()
-    };
-    let builder = EmbeddedServer::builder()
-        .config(config)
-        .token(TOKEN, "admin", Rights::All);
+    let config = ApiServerConfig { seed: 1, ..ApiServerConfig::default() };
+    let builder = EmbeddedServer::builder().config(config).token(TOKEN, "admin", Rights::All);
     let server = builder.tls(true).start().unwrap();
     let caller = Caller::of(&server);
     for (size, status) in [(3 * 1024 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {

@@ -33,13 +33,7 @@ async fn a_lease_lives_and_dies_over_tls() {
         ]
     });
     assert_eq!(counts, [2, 2, 6]);
-    let metrics = caller
-        .send("GET", "/metrics", None)
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let metrics = caller.send("GET", "/metrics", None).await.unwrap().text().await.unwrap();
     assert!(
         metrics.contains("scope=\"resource\",subresource=\"\",verb=\"PUT\",version=\"v1\"} 1\n"),
         "{metrics}"
@@ -59,12 +53,8 @@ async fn plain_http_works_and_every_answer_has_a_date() {
     server.set_clock_offset(-3_600_000_000);
     let date = caller.send("GET", "/healthz", None).await.unwrap().headers()["date"].clone();
     let ahead = EmbeddedServer::builder().open().start().unwrap();
-    let ahead_date = Caller::of(&ahead)
-        .send("GET", "/healthz", None)
-        .await
-        .unwrap()
-        .headers()["date"]
-        .clone();
+    let ahead_date =
+        Caller::of(&ahead).send("GET", "/healthz", None).await.unwrap().headers()["date"].clone();
     assert_ne!(date, ahead_date);
 }
 
@@ -76,23 +66,13 @@ async fn tokens_say_who_asks_and_can_change() {
     assert_eq!(caller.create("a").await.0, 403);
     caller.token = Some("wrong".to_owned());
     assert_eq!(caller.create("a").await.0, 401);
-    server.set_token(
-        "rotated",
-        "holder",
-        Rights::leases("default", &[Verb::Get, Verb::Create]),
-    );
+    server.set_token("rotated", "holder", Rights::leases("default", &[Verb::Get, Verb::Create]));
     server.remove_token(TOKEN);
     caller.token = Some("rotated".to_owned());
     assert_eq!(caller.create("a").await.0, 201);
     let (status, body) = caller.ask("DELETE", &format!("{LEASES}/a"), None).await;
     assert_eq!(status, 403);
-    assert!(
-        body["message"]
-            .as_str()
-            .unwrap()
-            .contains("cannot delete resource"),
-        "{body}"
-    );
+    assert!(body["message"].as_str().unwrap().contains("cannot delete resource"), "{body}");
     caller.token = Some(TOKEN.to_owned());
     assert_eq!(caller.ask("GET", &format!("{LEASES}/a"), None).await.0, 401);
 }
@@ -107,11 +87,7 @@ async fn a_rotated_authority_is_used_by_new_connections() {
     assert_ne!(server.ca_pem().unwrap(), old);
     assert_eq!(caller.create("b").await.0, 201, "an open connection lives on");
     server.close_connections();
-    let late = Caller {
-        client: client(Some(&old), None),
-        url: server.url(),
-        token: None,
-    };
+    let late = Caller { client: client(Some(&old), None), url: server.url(), token: None };
     let error = late.send("GET", LEASES, None).await.unwrap_err();
     assert!(error.is_connect(), "the old authority is not trusted: {error:?}");
     assert_eq!(Caller::of(&server).create("c").await.0, 201);
@@ -119,9 +95,7 @@ async fn a_rotated_authority_is_used_by_new_connections() {
 
 #[tokio::test]
 async fn client_certificates_say_who_asks() {
-    let builder = EmbeddedServer::builder()
-        .client_certificates(true)
-        .token(TOKEN, "admin", Rights::All);
+    let builder = EmbeddedServer::builder().client_certificates(true).token(TOKEN, "admin", Rights::All);
     let server = builder.start().unwrap();
     server.with_model(|model| {
         model.set_rights("bob", Rights::leases("default", &[Verb::Get]));
@@ -130,41 +104,22 @@ async fn client_certificates_say_who_asks() {
     let with = |common_name: &str, groups: &[&str]| {
         let issued = server.issue_client_certificate(common_name, groups).unwrap();
         let identity = Some((issued.certificate_pem.as_str(), issued.key_pem.as_str()));
-        Caller {
-            client: client(server.ca_pem().as_deref(), identity),
-            url: server.url(),
-            token: None,
-        }
+        Caller { client: client(server.ca_pem().as_deref(), identity), url: server.url(), token: None }
     };
     let path = format!("{LEASES}/a");
-    let (master, bob, both) = (
-        with("eve", &["system:masters"]),
-        with("bob", &[]),
-        with("bob", &["team"]),
-    );
+    let (master, bob, both) = (with("eve", &["system:masters"]), with("bob", &[]), with("bob", &["team"]));
     assert_eq!(bob.create("a").await.0, 403);
     assert_eq!(both.create("a").await.0, 201);
     assert_eq!(bob.ask("GET", &path, None).await.0, 200);
     assert_eq!(master.ask("DELETE", &path, None).await.0, 200);
     assert_eq!(Caller::of(&server).create("b").await.0, 201, "a token still does");
     let stranger = secure();
-    let foreign = EmbeddedServer::builder()
-        .client_certificates(true)
-        .start()
-        .unwrap();
-    let issued = foreign
-        .issue_client_certificate("eve", &["system:masters"])
-        .unwrap();
+    let foreign = EmbeddedServer::builder().client_certificates(true).start().unwrap();
+    let issued = foreign.issue_client_certificate("eve", &["system:masters"]).unwrap();
     let identity = Some((issued.certificate_pem.as_str(), issued.key_pem.as_str()));
-    let intruder = Caller {
-        client: client(server.ca_pem().as_deref(), identity),
-        url: server.url(),
-        token: None,
-    };
-    assert!(
-        intruder.send("GET", LEASES, None).await.is_err(),
-        "another authority's certificate is refused"
-    );
+    let intruder =
+        Caller { client: client(server.ca_pem().as_deref(), identity), url: server.url(), token: None };
+    assert!(intruder.send("GET", LEASES, None).await.is_err(), "another authority's certificate is refused");
     assert!(stranger.issue_client_certificate("a", &[]).is_ok());
 }
 
@@ -179,30 +134,15 @@ async fn a_watch_streams_and_ends() {
     assert_eq!(next_line(&mut watch).await.unwrap()["type"], "ADDED");
     caller.ask("DELETE", &format!("{LEASES}/a"), None).await;
     let deleted = next_line(&mut watch).await.unwrap();
-    assert_eq!(
-        (&deleted["type"], &deleted["object"]["metadata"]["name"]),
-        (&json!("DELETED"), &json!("a"))
-    );
-    server
-        .with_model(|model| model.put(UnixMicros(0), "default", "a", b"{}"))
-        .unwrap();
-    assert_eq!(
-        next_line(&mut watch).await.unwrap()["type"],
-        "ADDED",
-        "an administrator's write is seen too"
-    );
+    assert_eq!((&deleted["type"], &deleted["object"]["metadata"]["name"]), (&json!("DELETED"), &json!("a")));
+    server.with_model(|model| model.put(UnixMicros(0), "default", "a", b"{}")).unwrap();
+    assert_eq!(next_line(&mut watch).await.unwrap()["type"], "ADDED", "an administrator's write is seen too");
     server.with_model(|model| model.end_watches(true));
     assert_eq!(next_line(&mut watch).await, None);
     let version = deleted["object"]["metadata"]["resourceVersion"].as_str().unwrap();
-    let mut late = caller
-        .send("GET", &format!("{path}&resourceVersion={version}"), None)
-        .await
-        .unwrap();
+    let mut late = caller.send("GET", &format!("{path}&resourceVersion={version}"), None).await.unwrap();
     let gone = next_line(&mut late).await.unwrap();
-    assert_eq!(
-        (&gone["type"], &gone["object"]["code"]),
-        (&json!("ERROR"), &json!(410))
-    );
+    assert_eq!((&gone["type"], &gone["object"]["code"]), (&json!("ERROR"), &json!(410)));
     assert_eq!(next_line(&mut late).await, None);
 }
 
@@ -210,10 +150,7 @@ async fn a_watch_streams_and_ends() {
 async fn a_watch_times_out_by_itself() {
     let server = secure();
     let caller = Caller::of(&server);
-    let mut watch = caller
-        .send("GET", &format!("{LEASES}?watch=1&timeoutSeconds=30"), None)
-        .await
-        .unwrap();
+    let mut watch = caller.send("GET", &format!("{LEASES}?watch=1&timeoutSeconds=30"), None).await.unwrap();
     assert_eq!(server.with_model(|model| model.open_watches()), 1);
     server.set_clock_offset(31_000_000);
     assert_eq!(next_line(&mut watch).await, None);
@@ -224,15 +161,9 @@ async fn a_watch_times_out_by_itself() {
 async fn watchers_that_hang_up_are_forgotten() {
     let server = secure();
     let caller = Caller::of(&server);
-    let watch = caller
-        .send("GET", &format!("{LEASES}?watch=1"), None)
-        .await
-        .unwrap();
+    let watch = caller.send("GET", &format!("{LEASES}?watch=1"), None).await.unwrap();
     assert_eq!(server.with_model(|model| model.open_watches()), 1);
     drop(watch);
-    until("the watch is closed", || {
-        server.with_model(|model| model.open_watches()) == 0
-    })
-    .await;
+    until("the watch is closed", || server.with_model(|model| model.open_watches()) == 0).await;
     until("the connection is closed", || server.connections() == 0).await;
 }

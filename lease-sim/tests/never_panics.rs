@@ -8,10 +8,7 @@ use proptest::prelude::*;
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
 
 fn server() -> ApiServer {
-    ApiServer::new(ApiServerConfig {
-        anonymous: Rights::All,
-        ..ApiServerConfig::default()
-    })
+    ApiServer::new(ApiServerConfig { anonymous: Rights::All, ..ApiServerConfig::default() })
 }
 
 /// JSON that is often nearly a Lease.
@@ -23,6 +20,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         Just("1e999".to_owned()),
         any::<i64>().prop_map(|number| number.to_string()),
         "\"[0-9TZ:.+,-]{0,30}\"",
+        "\"2026-01-01T00:00:00.000000[0-9Z:+-]{0,7}\"",
         "\"\\PC{0,9}\"",
     ];
     let key = proptest::sample::select(vec![
@@ -40,15 +38,13 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         "ownerReferences",
     ]);
     let fields = proptest::collection::vec((key, word), 0..6).prop_map(|fields| {
-        let list: Vec<String> = fields
-            .iter()
-            .map(|(key, value)| format!("\"{key}\":{value}"))
-            .collect();
+        let list: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         list.join(",")
     });
     prop_oneof![
         4 => (fields.clone(), fields).prop_map(|(meta, spec)| {
-            format!("{{\"metadata\":{{\"name\":\"a\",{meta}}},\"spec\":{{{spec}}}}}").replace(",}", "}").into_bytes()
+            let text = format!("{{\"metadata\":{{\"name\":\"a\",{meta}}},\"spec\":{{{spec}}}}}");
+            text.replace(",}", "}").into_bytes()
         }),
         1 => proptest::collection::vec(any::<u8>(), 0..80),
     ]
@@ -71,12 +67,7 @@ fn request() -> impl Strategy<Value = Request<Bytes>> {
         "text/plain",
     ]);
     (method, path, kind, body()).prop_filter_map("a valid URI", |(method, path, kind, body)| {
-        Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", kind)
-            .body(Bytes::from(body))
-            .ok()
+        Request::builder().method(method).uri(path).header("content-type", kind).body(Bytes::from(body)).ok()
     })
 }
 

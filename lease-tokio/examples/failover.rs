@@ -45,21 +45,14 @@ async fn run() -> Result<()> {
         (None, options.credentials()?)
     };
     let mut play = Play::new(&options, &credentials)?;
-    println!(
-        "three holders, ttl {TTL:?}; each believes for {:?} after a confirmed write\n",
-        TTL - TTL / 10
-    );
+    println!("three holders, ttl {TTL:?}; each believes for {:?} after a confirmed write\n", TTL - TTL / 10);
 
     let first = play.next_term(None).await?;
     play.watch_renewals(&first, 3).await?;
-    play.say(
-        &first,
-        "KILLED: no release, no goodbye; the others have to wait for the expiry",
-    );
+    play.say(&first, "KILLED: no release, no goodbye; the others have to wait for the expiry");
     let killed_at = play.kill(&first);
     let second = play.next_term(Some(&first)).await?;
-    play.failovers
-        .push(("after a crash", first, second.clone(), seconds() - killed_at));
+    play.failovers.push(("after a crash", first, second.clone(), seconds() - killed_at));
 
     play.watch_renewals(&second, 1).await?;
     play.say(&second, "releases");
@@ -67,8 +60,7 @@ async fn run() -> Result<()> {
     let outcome = play.holders[&second].lease.release().await?;
     play.say(&second, &format!("release: {outcome:?}"));
     let third = play.next_term(Some(&second)).await?;
-    play.failovers
-        .push(("after a release", second, third.clone(), seconds() - released_at));
+    play.failovers.push(("after a release", second, third.clone(), seconds() - released_at));
 
     play.watch_renewals(&third, 1).await?;
     let outcome = play.holders[&third].lease.release().await?;
@@ -82,9 +74,7 @@ fn describe(acquisition: &Acquisition) -> String {
     match acquisition {
         Acquisition::Created => "created the lease".to_owned(),
         Acquisition::Vacant => "it was free".to_owned(),
-        Acquisition::TakenOver {
-            previous: Some(previous),
-        } => format!("{previous}'s term had expired"),
+        Acquisition::TakenOver { previous: Some(previous) } => format!("{previous}'s term had expired"),
         other => format!("{other:?}"),
     }
 }
@@ -115,10 +105,8 @@ impl Play {
                 .identity(identity)
                 .ttl(TTL)
                 .build()?;
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let within = runtime.enter();
             let lease = Lease::builder(config).credentials(credentials.clone()).spawn()?;
             drop(within);
@@ -129,24 +117,11 @@ impl Play {
                 }
             });
             runtime.spawn(async move { campaigner.campaign().await });
-            holders.insert(
-                identity.to_owned(),
-                Holder {
-                    lease,
-                    runtime: Some(runtime),
-                },
-            );
+            holders.insert(identity.to_owned(), Holder { lease, runtime: Some(runtime) });
         }
         let began = seconds();
         let (tokens, believers, failovers) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Ok(Self {
-            began,
-            holders,
-            events,
-            tokens,
-            believers,
-            failovers,
-        })
+        Ok(Self { began, holders, events, tokens, believers, failovers })
     }
 
     fn say(&self, who: &str, what: &str) {
@@ -179,29 +154,20 @@ impl Play {
     async fn next_event(&mut self) -> Result<(String, Event)> {
         loop {
             let waited = timeout(PATIENCE, self.events.recv()).await;
-            let (who, at, event) = waited
-                .map_err(|_| "nothing happened for too long")?
-                .ok_or("all holders are gone")?;
+            let (who, at, event) =
+                waited.map_err(|_| "nothing happened for too long")?.ok_or("all holders are gone")?;
             let Some(holder) = self.holders.get(&who) else {
                 continue;
             };
             let lease = holder.lease.clone();
             let left = |until| format!("{:.3} s left", lease.time_until(until).as_secs_f64());
             match &event {
-                Event::Acquired {
-                    token,
-                    until,
-                    acquisition,
-                } => {
+                Event::Acquired { token, until, acquisition } => {
                     self.one_at_a_time(&who, at)?;
                     self.tokens.push(*token);
                     self.say(
                         &who,
-                        &format!(
-                            "HOLDS, token {token}, {}, {}",
-                            left(*until),
-                            describe(acquisition)
-                        ),
+                        &format!("HOLDS, token {token}, {}, {}", left(*until), describe(acquisition)),
                     );
                 }
                 Event::Renewed { until } => self.say(&who, &format!("renewed, {}", left(*until))),
@@ -227,16 +193,10 @@ impl Play {
                 return Err(format!("SPLIT BRAIN: {who} and {other} both hold").into());
             }
         }
-        if let Some((other, until)) = self
-            .believers
-            .iter()
-            .find(|(other, until)| *other != who && at < **until)
+        if let Some((other, until)) =
+            self.believers.iter().find(|(other, until)| *other != who && at < **until)
         {
-            return Err(format!(
-                "SPLIT BRAIN: {who} holds {:.3} s before {other} stopped",
-                until - at
-            )
-            .into());
+            return Err(format!("SPLIT BRAIN: {who} holds {:.3} s before {other} stopped", until - at).into());
         }
         self.believers.insert(who.to_owned(), f64::MIN);
         Ok(())
@@ -248,10 +208,7 @@ impl Play {
         let at = seconds();
         if let Some(mut holder) = self.holders.remove(who) {
             if let Some(held) = holder.lease.held() {
-                self.believers.insert(
-                    who.to_owned(),
-                    at + holder.lease.time_until(held.until).as_secs_f64(),
-                );
+                self.believers.insert(who.to_owned(), at + holder.lease.time_until(held.until).as_secs_f64());
             }
             if let Some(runtime) = holder.runtime.take() {
                 runtime.shutdown_background();

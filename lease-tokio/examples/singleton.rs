@@ -32,11 +32,9 @@ const PIECE: Duration = Duration::from_millis(50);
 async fn main() -> ExitCode {
     let ended = match Options::parse("singleton", USAGE) {
         Ok(None) => Ok(()),
-        Ok(Some(Options {
-            worker: Some(ref name),
-            ref server,
-            ..
-        })) if server.is_none() => Err(format!("worker {name} needs --server").into()),
+        Ok(Some(Options { worker: Some(ref name), ref server, .. })) if server.is_none() => {
+            Err(format!("worker {name} needs --server").into())
+        }
         Ok(Some(options)) => match options.worker.clone() {
             Some(name) => work(&options, &name).await,
             None => supervise(&options).await,
@@ -60,9 +58,7 @@ async fn work(options: &Options, name: &str) -> Result<()> {
         .identity(format!("{name}-{}", std::process::id()))
         .ttl(TTL)
         .build()?;
-    let lease = Lease::builder(config)
-        .credentials(options.credentials()?)
-        .spawn()?;
+    let lease = Lease::builder(config).credentials(options.credentials()?).spawn()?;
     loop {
         let token = lease.campaign().await?;
         // The work is dropped, in the middle of a piece if need be, when the term ends.
@@ -114,18 +110,12 @@ async fn supervise(options: &Options) -> Result<()> {
         (None, std::env::args().skip(1).collect())
     };
     let mut supervisor = Supervisor::start(&arguments)?;
-    let first = supervisor
-        .work_for(Duration::from_secs(2))
-        .await?
-        .ok_or("nobody works")?;
+    let first = supervisor.work_for(Duration::from_secs(2)).await?.ok_or("nobody works")?;
     supervisor.say(&format!("worker {first} works; killing it"));
     let killed_at = seconds();
     supervisor.kill(first).await?;
     let second = supervisor.first_piece(Some(first)).await?;
-    supervisor.say(&format!(
-        "worker {second} works, {:.3} s after the kill",
-        seconds() - killed_at
-    ));
+    supervisor.say(&format!("worker {second} works, {:.3} s after the kill", seconds() - killed_at));
     supervisor.work_for(Duration::from_secs(1)).await?;
     if let Some(server) = &server {
         supervisor.say("the API server stops answering");
@@ -133,9 +123,7 @@ async fn supervise(options: &Options) -> Result<()> {
         let paused_at = seconds();
         supervisor.work_for(TTL + TTL / 2).await?;
         let stopped = supervisor.last.as_ref().map_or(0.0, |piece| piece.at) - paused_at;
-        supervisor.say(&format!(
-            "the last piece of work was {stopped:.3} s after that; the ttl is {TTL:?}"
-        ));
+        supervisor.say(&format!("the last piece of work was {stopped:.3} s after that; the ttl is {TTL:?}"));
         if stopped > TTL.as_secs_f64() {
             return Err("the work went on for longer than the ttl".into());
         }
@@ -165,14 +153,7 @@ fn embedded(
     std::fs::write(&ca, server.ca_pem().ok_or("the embedded server has no CA")?)?;
     std::fs::write(&token, "example-token")?;
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let arguments = [
-        "--server",
-        &server.url(),
-        "--ca",
-        &text(&ca),
-        "--token-file",
-        &text(&token),
-    ];
+    let arguments = ["--server", &server.url(), "--ca", &text(&ca), "--token-file", &text(&token)];
     let place = ["--namespace", &options.namespace, "--name", &options.name];
     let arguments = arguments.into_iter().chain(place).map(str::to_owned).collect();
     Ok((server, arguments))
@@ -197,24 +178,13 @@ impl Supervisor {
                 while let Ok(Some(line)) = lines.next_line().await {
                     let mut words = line.split(' ').map(str::parse::<f64>);
                     if let (Some(Ok(token)), Some(Ok(at))) = (words.next(), words.next()) {
-                        let _ = sender.send(Piece {
-                            worker,
-                            token: token as u64,
-                            at,
-                        });
+                        let _ = sender.send(Piece { worker, token: token as u64, at });
                     }
                 }
             });
             workers.push(Some(child));
         }
-        Ok(Self {
-            began: seconds(),
-            workers,
-            pieces,
-            last: None,
-            count: 0,
-            takeovers: 0,
-        })
+        Ok(Self { began: seconds(), workers, pieces, last: None, count: 0, takeovers: 0 })
     }
 
     fn say(&self, what: &str) {
@@ -225,9 +195,7 @@ impl Supervisor {
     /// their way. Fails when nobody works for much longer than a fail-over takes.
     async fn first_piece(&mut self, but: Option<usize>) -> Result<usize> {
         loop {
-            let piece = timeout(5 * TTL, self.pieces.recv())
-                .await
-                .map_err(|_| "nobody works")?;
+            let piece = timeout(5 * TTL, self.pieces.recv()).await.map_err(|_| "nobody works")?;
             let worker = self.take(piece.ok_or("all workers are gone")?)?;
             if Some(worker) != but {
                 return Ok(worker);

@@ -109,11 +109,7 @@ impl Builder {
             None => Arc::new(self.default_transport()?),
         };
         let now = self.clock.now();
-        let start = Start {
-            config: self.config.clone(),
-            seed,
-            now,
-        };
+        let start = Start { config: self.config.clone(), seed, now };
         let machine = start.machine();
         let recorder = Arc::new(Recorder::new(self.recorder, start));
         let signals = Arc::new(Signals::new(self.clock, EVENTS));
@@ -128,13 +124,7 @@ impl Builder {
             inbox,
         );
         runtime.spawn(driver.run());
-        Ok(Lease::new(Shared {
-            config: self.config,
-            commands,
-            signals,
-            recorder,
-            trouble,
-        }))
+        Ok(Lease::new(Shared { config: self.config, commands, signals, recorder, trouble }))
     }
 
     fn default_transport(&self) -> Result<ReqwestTransport, SetupError> {

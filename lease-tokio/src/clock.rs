@@ -34,10 +34,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        Now {
-            mono: monotonic(),
-            wall: wall(),
-        }
+        Now { mono: monotonic(), wall: wall() }
     }
 }
 

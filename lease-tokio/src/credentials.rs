@@ -31,9 +31,7 @@ pub(crate) fn in_cluster() -> Result<CredentialSource, SetupError> {
 /// [`SetupError::Credentials`] outside of a cluster, or when the files cannot be read.
 pub fn in_cluster_namespace() -> Result<Option<String>, SetupError> {
     let source = in_cluster()?;
-    let credentials = source
-        .resolve(&read_all(&source.files()))
-        .map_err(SetupError::Credentials)?;
+    let credentials = source.resolve(&read_all(&source.files())).map_err(SetupError::Credentials)?;
     Ok(credentials.namespace().map(str::to_owned))
 }
 
@@ -66,17 +64,8 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         let rotation = Rotation::start(source, &contents, policy, since_origin(&*clock))
             .map_err(SetupError::Credentials)?;
         let built = build(rotation.credentials())?;
-        let state = State {
-            rotation,
-            built,
-            reading: None,
-            problem: None,
-        };
-        Ok(Self {
-            clock,
-            build: Box::new(build),
-            state: Mutex::new(state),
-        })
+        let state = State { rotation, built, reading: None, problem: None };
+        Ok(Self { clock, build: Box::new(build), state: Mutex::new(state) })
     }
 
     /// What is in use now.
@@ -118,11 +107,7 @@ impl<T: Clone + Send + 'static> Rotating<T> {
 
     fn start_reading(self: &Arc<Self>) -> Option<watch::Receiver<()>> {
         let mut state = self.state();
-        if let Some(reading) = state
-            .reading
-            .as_ref()
-            .filter(|reading| reading.has_changed().is_ok())
-        {
+        if let Some(reading) = state.reading.as_ref().filter(|reading| reading.has_changed().is_ok()) {
             return Some(reading.clone());
         }
         if !state.rotation.is_due(since_origin(&*self.clock)) {
@@ -184,9 +169,7 @@ fn read_all(files: &[FileToRead]) -> FileContents {
 
 /// One byte more than is allowed shows that there is too much.
 fn read(file: &FileToRead) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(MAX_FILE_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut content = Vec::new();
     File::open(&file.path)?.take(limit).read_to_end(&mut content)?;
     Ok(content)

@@ -119,9 +119,7 @@ impl Driver {
     }
 
     fn nap(&self, now: Now, wake: Option<MonoTime>) -> Duration {
-        let left = wake.map_or(LONGEST_NAP, |wake| {
-            wake.saturating_since(now.mono).min(LONGEST_NAP)
-        });
+        let left = wake.map_or(LONGEST_NAP, |wake| wake.saturating_since(now.mono).min(LONGEST_NAP));
         match self.machine.check_alive(now.mono) {
             Some(_) => left.min(LOOK_AT_THE_CLOCK),
             None => left,
@@ -149,21 +147,9 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Send {
-                id,
-                request,
-                give_up_at,
-                max_body,
-            } => {
+            Action::Send { id, request, give_up_at, max_body } => {
                 let time_left = give_up_at.saturating_since(self.signals.clock.now().mono);
-                self.send(
-                    id,
-                    Call {
-                        request,
-                        time_left,
-                        max_body,
-                    },
-                );
+                self.send(id, Call { request, time_left, max_body });
             }
             Action::OpenWatch { id, .. } => {
                 // The machine opens none yet. Saying so is better than letting it wait.
@@ -216,10 +202,7 @@ impl Driver {
         };
         let id = self.in_flight.swap_remove(at).id;
         // A transport that panics has told nothing about the request.
-        let input = input.unwrap_or(Input::Failed {
-            id,
-            failure: Failure::Unknown,
-        });
+        let input = input.unwrap_or(Input::Failed { id, failure: Failure::Unknown });
         let now = self.signals.clock.now();
         self.feed(now, input);
     }
@@ -266,16 +249,10 @@ impl Driver {
 
     fn tell(&mut self, event: Event) {
         match &event {
-            Event::AttemptEnded {
-                command: Attempt::TryAcquire,
-                outcome,
-            } => {
+            Event::AttemptEnded { command: Attempt::TryAcquire, outcome } => {
                 answer(&mut self.try_acquire, outcome);
             }
-            Event::AttemptEnded {
-                command: Attempt::Campaign,
-                outcome,
-            } => {
+            Event::AttemptEnded { command: Attempt::Campaign, outcome } => {
                 answer(&mut self.campaign, outcome);
             }
             Event::ReleaseEnded { outcome } => {
@@ -291,10 +268,7 @@ impl Driver {
 
 fn failed(id: RequestId, error: &SendError, trouble: &LastTrouble) -> Input {
     trouble.set(error);
-    Input::Failed {
-        id,
-        failure: error.failure(),
-    }
+    Input::Failed { id, failure: error.failure() }
 }
 
 /// Joins those who wait. Whoever does not wait any more makes room first, so the list cannot grow without bound.
@@ -312,12 +286,10 @@ fn answer<T: Clone>(waiting: &mut Vec<oneshot::Sender<T>>, outcome: &T) {
 
 async fn finishes_without_panic(work: impl Future<Output = ()>) -> bool {
     let mut work = pin!(work);
-    poll_fn(
-        |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(true),
-            Err(_) => Poll::Ready(false),
-        },
-    )
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(())) => Poll::Ready(true),
+        Err(_) => Poll::Ready(false),
+    })
     .await
 }

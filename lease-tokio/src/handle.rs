@@ -70,9 +70,7 @@ impl Attempt {
 
 impl Lease {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Starts to set up a holder.
@@ -143,10 +141,7 @@ impl Lease {
         command: fn(oneshot::Sender<AttemptOutcome>) -> Command,
     ) -> Result<AttemptOutcome, AcquireError> {
         let (answer, outcome) = oneshot::channel();
-        self.shared
-            .commands
-            .send(command(answer))
-            .map_err(|_| AcquireError::Stopped)?;
+        self.shared.commands.send(command(answer)).map_err(|_| AcquireError::Stopped)?;
         outcome.await.map_err(|_| AcquireError::Stopped)
     }
 
@@ -256,10 +251,7 @@ impl Lease {
 
     /// Everything that the holder tells from now on, for logs and metrics.
     pub fn events(&self) -> Events {
-        Events {
-            receiver: self.shared.signals.events.subscribe(),
-            missed: 0,
-        }
+        Events { receiver: self.shared.signals.events.subscribe(), missed: 0 }
     }
 
     /// The configuration.

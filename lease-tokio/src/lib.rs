@@ -94,3 +94,8 @@ pub use lease_core::{
     FencingToken, Held, Identity, LostReason, MonoTime, Now, Problem, ReleaseOutcome, ReleasePolicy,
     SameIdentity, Seed, Verb, WallTime,
 };
+
+/// The README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -62,10 +62,8 @@ impl Published {
             }
         };
         let until = MonoTime::from_nanos(until);
-        (until > MonoTime::ZERO && now() < until).then(|| Held {
-            until,
-            token: FencingToken::from_u64(token),
-        })
+        (until > MonoTime::ZERO && now() < until)
+            .then(|| Held { until, token: FencingToken::from_u64(token) })
     }
 }
 
@@ -77,10 +75,7 @@ mod tests {
     use super::*;
 
     fn held(until: u64, token: u64) -> Option<Held> {
-        Some(Held {
-            until: MonoTime::from_nanos(until),
-            token: FencingToken::from_u64(token),
-        })
+        Some(Held { until: MonoTime::from_nanos(until), token: FencingToken::from_u64(token) })
     }
 
     #[test]
@@ -99,11 +94,7 @@ mod tests {
         published.release_asked();
         assert_eq!(published.held(|| MonoTime::ZERO), None);
         published.publish(held(200, 7));
-        assert_eq!(
-            published.held(|| MonoTime::ZERO),
-            None,
-            "a renewal that came in between"
-        );
+        assert_eq!(published.held(|| MonoTime::ZERO), None, "a renewal that came in between");
         published.publish(None);
         published.release_taken_up();
         assert_eq!(published.held(|| MonoTime::ZERO), None);

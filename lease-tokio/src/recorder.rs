@@ -32,22 +32,14 @@ pub struct RecorderConfig {
 
 impl Default for RecorderConfig {
     fn default() -> Self {
-        Self {
-            inputs: 4096,
-            bytes: 8 << 20,
-            on_loss: None,
-            on_panic: None,
-        }
+        Self { inputs: 4096, bytes: 8 << 20, on_loss: None, on_panic: None }
     }
 }
 
 impl RecorderConfig {
     /// Keeps nothing.
     pub fn off() -> Self {
-        Self {
-            inputs: 0,
-            ..Self::default()
-        }
+        Self { inputs: 0, ..Self::default() }
     }
 
     /// How many inputs are kept. Default 4096; 0 is [`off`](Self::off).
@@ -94,12 +86,7 @@ impl Recorder {
         let name = format!("lease-{}-{}", start.config.namespace(), start.config.name());
         let name = format!("{name}-{}", start.now.wall.as_micros());
         let ring = (config.inputs > 0).then(|| Mutex::new(Ring::new(start, config.inputs, config.bytes)));
-        Self {
-            ring,
-            config,
-            name,
-            files: AtomicU32::new(0),
-        }
+        Self { ring, config, name, files: AtomicU32::new(0) }
     }
 
     pub(crate) fn input(&self, now: Now, input: &Input) {
@@ -121,10 +108,7 @@ impl Recorder {
     pub(crate) fn dump(&self, mut writer: impl Write) -> io::Result<()> {
         // The driver waits for the copy, not for the text and not for the writer.
         let Some(ring) = self.with_ring(|ring| ring.clone()) else {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the flight recorder is off",
-            ));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the flight recorder is off"));
         };
         writer.write_all(ring.to_text().as_bytes())?;
         writer.flush()

@@ -31,18 +31,13 @@ struct List {
 
 impl Subscribers {
     pub(crate) fn add(self: &Arc<Self>, handler: Handler) -> Subscription {
-        let subscriber = Arc::new(Subscriber {
-            registered: AtomicBool::new(true),
-            handler: Mutex::new(handler),
-        });
+        let subscriber =
+            Arc::new(Subscriber { registered: AtomicBool::new(true), handler: Mutex::new(handler) });
         let mut list = lock(&self.list);
         let id = list.next;
         list.next += 1;
         list.subscribers.insert(id, subscriber);
-        Subscription {
-            subscribers: Some(Arc::clone(self)),
-            id,
-        }
+        Subscription { subscribers: Some(Arc::clone(self)), id }
     }
 
     fn remove(&self, id: u64) {
@@ -112,9 +107,6 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Subscription")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
     }
 }

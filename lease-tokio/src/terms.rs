@@ -88,8 +88,7 @@ impl Signals {
         match &event {
             Event::Acquired { token, .. } => self.terms.send_modify(|terms| terms.current = Some(*token)),
             Event::Lost { token, reason } => {
-                self.terms
-                    .send_modify(|terms| terms.end(*token, End::Lost(reason.clone())));
+                self.terms.send_modify(|terms| terms.end(*token, End::Lost(reason.clone())));
                 self.subscribers.lost(reason);
             }
             Event::Released { token } => self.terms.send_modify(|terms| terms.end(*token, End::Released)),
@@ -111,10 +110,9 @@ impl Signals {
                 return end;
             }
             let left = match self.held() {
-                Some(held) if held.token == token => held
-                    .until
-                    .saturating_since(self.clock.now().mono)
-                    .min(LOOK_AT_THE_CLOCK),
+                Some(held) if held.token == token => {
+                    held.until.saturating_since(self.clock.now().mono).min(LOOK_AT_THE_CLOCK)
+                }
                 _ => return self.reason_of(token, terms).await,
             };
             tokio::select! {
@@ -128,11 +126,7 @@ impl Signals {
     /// The term is over by the clock: gives the driver a moment to say why.
     async fn reason_of(&self, token: FencingToken, mut terms: watch::Receiver<Terms>) -> End {
         let released = self.published.is_releasing();
-        let told = timeout(
-            WAIT_FOR_THE_REASON,
-            terms.wait_for(|terms| terms.end_of(token).is_some()),
-        )
-        .await;
+        let told = timeout(WAIT_FOR_THE_REASON, terms.wait_for(|terms| terms.end_of(token).is_some())).await;
         match told {
             Ok(Ok(terms)) => terms.end_of(token),
             _ if released => Some(End::Released),
@@ -183,21 +177,13 @@ impl Signals {
             return;
         };
         while let Some(held) = self.held() {
-            sleep(
-                held.until
-                    .saturating_since(self.clock.now().mono)
-                    .min(LOOK_AT_THE_CLOCK),
-            )
-            .await;
+            sleep(held.until.saturating_since(self.clock.now().mono).min(LOOK_AT_THE_CLOCK)).await;
         }
         self.published.publish(None);
         if self.published.is_releasing() {
             self.tell(Event::Released { token });
         } else {
-            self.tell(Event::Lost {
-                token,
-                reason: LostReason::Expired { last: None },
-            });
+            self.tell(Event::Lost { token, reason: LostReason::Expired { last: None } });
         }
     }
 }

@@ -4,13 +4,7 @@
 //! nothing leaves the process. Rows about the wire use the same model behind HTTPS on the loopback interface.
 //!
 //! C4, the object-safe trait that every adapter implements, comes with the next adapter.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    unreachable_pub,
-    missing_docs
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 #[path = "contract/acquire.rs"]
 mod acquire;

@@ -18,11 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn server() -> EmbeddedServer {
-    EmbeddedServer::builder()
-        .tls(true)
-        .token("one", "holder", Rights::All)
-        .start()
-        .unwrap()
+    EmbeddedServer::builder().tls(true).token("one", "holder", Rights::All).start().unwrap()
 }
 
 fn token_file(path: PathBuf) -> AuthenticationSource {
@@ -34,10 +30,7 @@ async fn a_token_file_is_read_again_every_minute() {
     let (server, folder, clock) = (server(), Folder::new("minute"), ShiftedClock::default());
     let path = folder.write("token", "one\n");
     let source = explicit(&server.url(), ca(&server), token_file(path));
-    let transport = ReqwestTransport::builder(source)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).clock(clock.clone()).build().unwrap();
     assert_eq!(status(&transport).await, 404);
     server.set_token("two", "holder", Rights::All);
     folder.write("token", "two\n");
@@ -53,19 +46,13 @@ async fn a_token_file_is_read_again_at_once_after_a_401() {
     let (server, folder, clock) = (server(), Folder::new("refused"), ShiftedClock::default());
     let path = folder.write("token", "one");
     let source = explicit(&server.url(), ca(&server), token_file(path));
-    let lease = Lease::builder(config("a", 15 * SECOND))
-        .credentials(source)
-        .clock(clock.clone());
+    let lease = Lease::builder(config("a", 15 * SECOND)).credentials(source).clock(clock.clone());
     let lease = lease.spawn().unwrap();
     server.set_token("two", "holder", Rights::All);
     folder.write("token", "two");
     server.remove_token("one");
     clock.put_forward(SECOND);
-    assert_eq!(
-        lease.acquire().await,
-        Ok(true),
-        "the 401 is not the application's affair"
-    );
+    assert_eq!(lease.acquire().await, Ok(true), "the 401 is not the application's affair");
     assert!(server.with_model(|model| model.get("default", "job")).is_some());
 }
 
@@ -74,10 +61,7 @@ async fn a_file_that_is_missing_for_a_moment_changes_nothing() {
     let (server, folder, clock) = (server(), Folder::new("missing"), ShiftedClock::default());
     let path = folder.write("token", "one");
     let source = explicit(&server.url(), ca(&server), token_file(path.clone()));
-    let transport = ReqwestTransport::builder(source)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).clock(clock.clone()).build().unwrap();
     std::fs::remove_file(&path).unwrap();
     clock.put_forward(MINUTE);
     assert_eq!(status(&transport).await, 404, "the old token goes on");
@@ -98,10 +82,7 @@ async fn a_rotated_ca_is_honoured() {
     let (server, folder, clock) = (server(), Folder::new("ca"), ShiftedClock::default());
     let path = folder.write("ca.crt", &server.ca_pem().unwrap());
     let source = explicit(&server.url(), Some(Piece::File(path)), wire_support::token("one"));
-    let transport = ReqwestTransport::builder(source)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).clock(clock.clone()).build().unwrap();
     assert_eq!(status(&transport).await, 404);
 
     server.rotate_ca().unwrap();
@@ -125,20 +106,13 @@ async fn a_ca_that_is_replaced_is_not_trusted_any_more() {
     let (server, folder, clock) = (server(), Folder::new("revoked"), ShiftedClock::default());
     let path = folder.write("ca.crt", &server.ca_pem().unwrap());
     let source = explicit(&server.url(), Some(Piece::File(path)), wire_support::token("one"));
-    let transport = ReqwestTransport::builder(source)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).clock(clock.clone()).build().unwrap();
     assert_eq!(status(&transport).await, 404);
     let other = self::server();
     folder.write("ca.crt", &other.ca_pem().unwrap());
     clock.put_forward(MINUTE);
     let refused = get(&transport).await.unwrap_err();
-    assert_eq!(
-        refused.failure(),
-        Failure::NotSent,
-        "not even on the connection that is open"
-    );
+    assert_eq!(refused.failure(), Failure::NotSent, "not even on the connection that is open");
 }
 
 #[tokio::test]
@@ -147,11 +121,7 @@ async fn a_holder_keeps_its_lease_while_everything_rotates() {
     let token = folder.write("token", "one");
     let ca = folder.write("ca.crt", &server.ca_pem().unwrap());
     let source = explicit(&server.url(), Some(Piece::File(ca)), token_file(token));
-    let lease = Lease::builder(config("a", 6 * SECOND))
-        .credentials(source)
-        .clock(clock)
-        .spawn()
-        .unwrap();
+    let lease = Lease::builder(config("a", 6 * SECOND)).credentials(source).clock(clock).spawn().unwrap();
     let held = lease.acquire_with_token().await.unwrap().token().unwrap();
     let _kept = lease.on_lost(|reason| panic!("lost: {reason:?}"));
 
@@ -186,35 +156,24 @@ fn files(folder: &Folder, certificate: &ClientCertificate) -> AuthenticationSour
 
 #[tokio::test]
 async fn client_certificates_from_values_and_from_files() {
-    let server = EmbeddedServer::builder()
-        .client_certificates(true)
-        .start()
-        .unwrap();
+    let server = EmbeddedServer::builder().client_certificates(true).start().unwrap();
     let nobody = explicit(&server.url(), ca(&server), AuthenticationSource::None);
     let nobody = ReqwestTransport::builder(nobody).build().unwrap();
     assert_eq!(status(&nobody).await, 403);
 
-    let admin = server
-        .issue_client_certificate("admin", &["system:masters"])
-        .unwrap();
+    let admin = server.issue_client_certificate("admin", &["system:masters"]).unwrap();
     let inline = AuthenticationSource::ClientCertificate {
         chain: Piece::Inline(CertificateChain::from_pem(admin.certificate_pem.as_bytes()).unwrap()),
         key: Piece::Inline(PrivateKey::from_pem(admin.key_pem.as_bytes()).unwrap()),
     };
     let inline = explicit(&server.url(), ca(&server), inline);
-    let lease = Lease::builder(config("a", 15 * SECOND))
-        .credentials(inline)
-        .spawn()
-        .unwrap();
+    let lease = Lease::builder(config("a", 15 * SECOND)).credentials(inline).spawn().unwrap();
     assert_eq!(lease.acquire().await, Ok(true));
 
     let folder = Folder::new("certificate");
     let clock = ShiftedClock::default();
     let source = explicit(&server.url(), ca(&server), files(&folder, &admin));
-    let transport = ReqwestTransport::builder(source)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).clock(clock.clone()).build().unwrap();
     assert_eq!(status(&transport).await, 200);
 
     // A certificate beside the key of its predecessor: the old pair goes on until both are there.
@@ -225,11 +184,7 @@ async fn client_certificates_from_values_and_from_files() {
     assert!(transport.credentials_problem().is_some());
     folder.write("tls.key", &weak.key_pem);
     clock.put_forward(10 * SECOND);
-    assert_eq!(
-        status(&transport).await,
-        403,
-        "a new connection shows the new one"
-    );
+    assert_eq!(status(&transport).await, 403, "a new connection shows the new one");
     assert_eq!(transport.credentials_problem(), None);
 }
 
@@ -245,10 +200,7 @@ async fn in_cluster() {
         _ => None,
     });
     let source = CredentialSource::InCluster(source.unwrap().in_directory(folder.path()));
-    let lease = Lease::builder(config("a", 15 * SECOND))
-        .credentials(source)
-        .spawn()
-        .unwrap();
+    let lease = Lease::builder(config("a", 15 * SECOND)).credentials(source).spawn().unwrap();
     assert_eq!(lease.acquire().await, Ok(true));
     lease.shutdown().await.unwrap();
 }
@@ -256,11 +208,7 @@ async fn in_cluster() {
 #[tokio::test]
 async fn setup_errors_say_what_and_no_secrets() {
     let folder = Folder::new("setup");
-    let spawn = |source| {
-        Lease::builder(config("a", 15 * SECOND))
-            .credentials(source)
-            .spawn()
-    };
+    let spawn = |source| Lease::builder(config("a", 15 * SECOND)).credentials(source).spawn();
     let url = "https://127.0.0.1:1";
 
     let missing = explicit(url, None, token_file(folder.path().join("nothing")));
@@ -283,9 +231,7 @@ async fn setup_errors_say_what_and_no_secrets() {
     assert!(matches!(error, SetupError::Tls(_)), "{error:?}");
 
     let inline = explicit(url, ca(&server), wire_support::token("s3cr3t"));
-    let builder = Lease::builder(config("a", 15 * SECOND))
-        .credentials(inline)
-        .proxy("http://u:s3cr3t@p");
+    let builder = Lease::builder(config("a", 15 * SECOND)).credentials(inline).proxy("http://u:s3cr3t@p");
     assert!(!format!("{builder:?}").contains("s3cr3t"));
 }
 
@@ -295,23 +241,16 @@ async fn files_that_hang_do_not_keep_renewals_waiting() {
     let (server, folder, clock) = (server(), Folder::new("hang"), ShiftedClock::default());
     let path = folder.write("token", "one");
     let source = explicit(&server.url(), ca(&server), token_file(path.clone()));
-    let transport = ReqwestTransport::builder(source)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).clock(clock.clone()).build().unwrap();
     assert_eq!(status(&transport).await, 404);
     // Opening a pipe that nobody writes to blocks.
     std::fs::remove_file(&path).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
     clock.put_forward(MINUTE);
-    let request = http::Request::get(wire_support::LEASE)
-        .body(bytes::Bytes::new())
-        .unwrap();
+    let request = http::Request::get(wire_support::LEASE).body(bytes::Bytes::new()).unwrap();
     let call = lease_tokio::Call::new(request, Duration::from_millis(200), 1 << 20);
-    let response = tokio::time::timeout(10 * SECOND, transport.send(call))
-        .await
-        .expect("it waits");
+    let response = tokio::time::timeout(10 * SECOND, transport.send(call)).await.expect("it waits");
     assert_eq!(response.unwrap().status(), 404);
     // Let the thread go.
     std::fs::write(&path, "one").unwrap();

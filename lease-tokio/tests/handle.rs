@@ -14,7 +14,7 @@ use http::Method;
 use lease_tokio::{
     AcquireError, Attempt, Event, Failure, Lease, Problem, ReleaseOutcome, SetupError, Stopped, Transport,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The one helper that a crate of futures would be needed for.
 mod futures_test_free {
@@ -37,20 +37,12 @@ async fn acquire_hold_release() {
     assert!(lease.check_alive());
     let held = lease.held().unwrap();
     assert_eq!(lease.time_until(held.until), VALIDITY);
-    assert_eq!(
-        lease.acquire_with_token().await,
-        Ok(Attempt::Acquired(held.token))
-    );
+    assert_eq!(lease.acquire_with_token().await, Ok(Attempt::Acquired(held.token)));
     assert_eq!(world.requests(), [Method::GET, Method::POST]);
 
     sleep(TTL * 4).await;
     assert!(lease.check_alive());
-    assert_eq!(
-        world.puts().len(),
-        11,
-        "one each 5 s, none at 60 s yet: {:?}",
-        world.puts()
-    );
+    assert_eq!(world.puts().len(), 11, "one each 5 s, none at 60 s yet: {:?}", world.puts());
     assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
     assert!(!lease.check_alive());
     assert_eq!(world.holder(), None);
@@ -66,9 +58,7 @@ async fn a_live_other_is_told() {
     let (a, b) = (world.lease("a"), world.lease("b"));
     assert_eq!(a.acquire().await, Ok(true));
     assert_eq!(b.acquire().await, Ok(false));
-    let Ok(Attempt::Denied(denial)) = b.acquire_with_token().await else {
-        panic!("b got it")
-    };
+    let Ok(Attempt::Denied(denial)) = b.acquire_with_token().await else { panic!("b got it") };
     assert_eq!(denial.holder.as_ref().map(|holder| holder.as_str()), Some("a"));
     assert!(b.time_until(denial.retry_at) <= TTL);
     assert!(!b.check_alive());
@@ -170,10 +160,7 @@ async fn a_release_ends_the_term_at_the_call() {
     assert_eq!(lease.acquire().await, Ok(true));
     let before = world.requests().len();
     let release = lease.release();
-    assert!(
-        !lease.check_alive() && lease.held().is_none(),
-        "before anything was polled"
-    );
+    assert!(!lease.check_alive() && lease.held().is_none(), "before anything was polled");
     assert_eq!(world.requests().len(), before, "before a byte left");
     assert_eq!(release.await, Ok(ReleaseOutcome::Confirmed));
 }
@@ -226,11 +213,7 @@ async fn an_acquire_during_a_release_waits_for_it() {
     let second = lease.release();
     assert_eq!(lease.acquire().await, Ok(true));
     assert_eq!(first.await, Ok(ReleaseOutcome::Confirmed));
-    assert_eq!(
-        second.await,
-        Ok(ReleaseOutcome::Confirmed),
-        "one answer serves both"
-    );
+    assert_eq!(second.await, Ok(ReleaseOutcome::Confirmed), "one answer serves both");
     assert!(lease.check_alive());
 }
 
@@ -256,12 +239,7 @@ async fn a_shutdown_stops_the_other_handles() {
     while let Some(event) = events.next().await {
         last = Some(event);
     }
-    assert_eq!(
-        last,
-        Some(Event::ReleaseEnded {
-            outcome: ReleaseOutcome::Confirmed
-        })
-    );
+    assert_eq!(last, Some(Event::ReleaseEnded { outcome: ReleaseOutcome::Confirmed }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,20 +248,11 @@ async fn trouble_is_told_with_its_cause() {
     world.all(Fate::Fail(Failure::NotSent));
     let lease = world.lease("a");
     assert_eq!(lease.last_transport_error(), None);
-    assert_eq!(
-        lease.acquire().await,
-        Err(AcquireError::Remote(Problem::Transport))
-    );
-    assert_eq!(
-        lease.last_transport_error().as_deref(),
-        Some("the request could not be sent: made to fail")
-    );
+    assert_eq!(lease.acquire().await, Err(AcquireError::Remote(Problem::Transport)));
+    assert_eq!(lease.last_transport_error().as_deref(), Some("the request could not be sent: made to fail"));
 
     world.all(Fate::Status(401));
-    assert_eq!(
-        lease.acquire().await,
-        Err(AcquireError::Remote(Problem::Unauthorized))
-    );
+    assert_eq!(lease.acquire().await, Err(AcquireError::Remote(Problem::Unauthorized)));
     assert_eq!(world.refreshes(), 1, "fresh credentials once");
 }
 
@@ -291,15 +260,11 @@ async fn trouble_is_told_with_its_cause() {
 async fn a_transport_that_panics_is_a_request_without_a_response() {
     let world = World::new();
     let mut first = true;
-    world.script(move |_| {
-        if std::mem::take(&mut first) {
-            Fate::Panic
-        } else {
-            Fate::Answer
-        }
-    });
+    world.script(move |_| if std::mem::take(&mut first) { Fate::Panic } else { Fate::Answer });
     let lease = world.lease("a");
+    let start = Instant::now();
     assert_eq!(lease.acquire().await, Ok(true));
+    assert!(start.elapsed() < Duration::from_secs(1), "told at once, not found by a time-out");
     assert_eq!(world.requests(), [Method::GET, Method::GET, Method::POST]);
 }
 
@@ -314,11 +279,7 @@ async fn a_server_that_hangs_is_given_up_in_time() {
         Method::POST if std::mem::take(&mut hang) => Fate::HangAfter,
         _ => Fate::Answer,
     });
-    assert_eq!(
-        lease.acquire().await,
-        Ok(true),
-        "the POST that nobody answered is found by a read"
-    );
+    assert_eq!(lease.acquire().await, Ok(true), "the POST that nobody answered is found by a read");
 }
 
 #[tokio::test(start_paused = true)]
@@ -345,10 +306,7 @@ fn without_a_runtime_there_is_a_typed_error() {
     };
     assert!(matches!(spawn(), Err(SetupError::NoRuntime)));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert!(matches!(
-        runtime.block_on(async { spawn() }),
-        Err(SetupError::NoTimers)
-    ));
+    assert!(matches!(runtime.block_on(async { spawn() }), Err(SetupError::NoTimers)));
 }
 
 struct Nobody;

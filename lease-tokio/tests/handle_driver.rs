@@ -16,11 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 
 fn paused() -> Runtime {
-    Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
 #[test]
@@ -37,11 +33,7 @@ fn check_alive_is_right_while_the_driver_never_runs() {
     world.suspend(VALIDITY - Duration::from_nanos(1));
     assert!(lease.check_alive());
     let from_elsewhere = lease.clone();
-    assert!(
-        std::thread::spawn(move || from_elsewhere.check_alive())
-            .join()
-            .unwrap()
-    );
+    assert!(std::thread::spawn(move || from_elsewhere.check_alive()).join().unwrap());
     world.suspend(Duration::from_nanos(1));
     assert!(!lease.check_alive() && lease.held().is_none());
 }
@@ -91,11 +83,7 @@ async fn dropping_the_last_handle_does_not_release() {
     assert_eq!(world.holder().as_deref(), Some("a"));
     assert!(heard.lock().unwrap().is_empty(), "work may still run");
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(
-        *heard.lock().unwrap(),
-        [LostReason::Expired { last: None }],
-        "not any more"
-    );
+    assert_eq!(*heard.lock().unwrap(), [LostReason::Expired { last: None }], "not any more");
     assert_eq!(lost.await, LostReason::Expired { last: None });
     assert_eq!(world.requests().len(), requests, "neither renewed nor released");
     let mut last = None;
@@ -107,11 +95,7 @@ async fn dropping_the_last_handle_does_not_release() {
     let other = world.lease("b");
     let start = Instant::now();
     other.campaign().await.unwrap();
-    assert!(
-        start.elapsed() <= TTL + Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() <= TTL + Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,10 +120,7 @@ async fn a_driver_that_panics_leaves_a_term_that_runs_out() {
     sleep(Duration::from_millis(10)).await;
     assert_eq!(*heard.lock().unwrap(), [LostReason::Expired { last: None }]);
     assert_eq!(world.holder().as_deref(), Some("a"));
-    assert_eq!(
-        files(&directory),
-        ["lease-default-job-1700000000000000-0-panic.jsonl"]
-    );
+    assert_eq!(files(&directory), ["lease-default-job-1700000000000000-0-panic.jsonl"]);
     std::fs::remove_dir_all(directory).unwrap();
 }
 
@@ -166,11 +147,7 @@ async fn a_recording_of_a_life_is_replayed_bit_for_bit() {
     let mut every_third = 0;
     world.script(move |_| {
         every_third += 1;
-        if every_third % 3 == 0 {
-            Fate::HangAfter
-        } else {
-            Fate::Delay(Duration::from_millis(30))
-        }
+        if every_third % 3 == 0 { Fate::HangAfter } else { Fate::Delay(Duration::from_millis(30)) }
     });
     for _ in 0..3 {
         while lease.acquire().await != Ok(true) {}
@@ -194,12 +171,7 @@ async fn a_recording_of_a_life_is_replayed_bit_for_bit() {
     let dumped = std::fs::read_to_string(directory.join(&names[0])).unwrap();
     let dumped = Recording::parse(&dumped).unwrap();
     dumped.replay().unwrap();
-    let told = dumped
-        .entries()
-        .last()
-        .unwrap()
-        .outputs()
-        .any(|output| output.contains("Lost"));
+    let told = dumped.entries().last().unwrap().outputs().any(|output| output.contains("Lost"));
     assert!(told, "the loss is in it");
     std::fs::remove_dir_all(directory).unwrap();
 }
@@ -207,11 +179,7 @@ async fn a_recording_of_a_life_is_replayed_bit_for_bit() {
 #[tokio::test(start_paused = true)]
 async fn the_recorder_is_bounded_and_can_be_off() {
     let world = World::new();
-    let small = world
-        .builder("a")
-        .recorder(RecorderConfig::default().inputs(10))
-        .spawn()
-        .unwrap();
+    let small = world.builder("a").recorder(RecorderConfig::default().inputs(10)).spawn().unwrap();
     assert_eq!(small.acquire().await, Ok(true));
     sleep(TTL * 10).await;
     let mut file = Vec::new();
@@ -220,11 +188,7 @@ async fn the_recorder_is_bounded_and_can_be_off() {
     assert_eq!(recording.entries().len(), 10);
     assert!(matches!(recording.replay(), Err(ReplayError::Wrapped { dropped }) if dropped > 40));
 
-    let off = world
-        .builder("b")
-        .recorder(RecorderConfig::off())
-        .spawn()
-        .unwrap();
+    let off = world.builder("b").recorder(RecorderConfig::off()).spawn().unwrap();
     assert_eq!(off.acquire().await, Ok(false));
     let refused = off.dump_recording(std::io::sink()).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
@@ -238,26 +202,14 @@ async fn an_idle_driver_asks_for_nothing() {
     assert!(world.requests().is_empty());
     let mut file = Vec::new();
     lease.dump_recording(&mut file).unwrap();
-    assert_eq!(
-        Recording::parse(std::str::from_utf8(&file).unwrap())
-            .unwrap()
-            .entries()
-            .len(),
-        0
-    );
+    assert_eq!(Recording::parse(std::str::from_utf8(&file).unwrap()).unwrap().entries().len(), 0);
 }
 
 /// Everything once, over real HTTP and with the system's clock.
 async fn a_life(server: &str) {
     let config = |identity: &str| {
         let ttl = Duration::from_secs(5);
-        Config::builder()
-            .namespace("default")
-            .name("life")
-            .identity(identity)
-            .ttl(ttl)
-            .build()
-            .unwrap()
+        Config::builder().namespace("default").name("life").identity(identity).ttl(ttl).build().unwrap()
     };
     let source = || {
         let explicit = Explicit::new(server.parse().unwrap(), None, AuthenticationSource::None).unwrap();
@@ -273,11 +225,7 @@ async fn a_life(server: &str) {
     });
     let first = a.held().unwrap().token;
     let other_thread = a.clone();
-    assert!(
-        tokio::task::spawn_blocking(move || other_thread.check_alive())
-            .await
-            .unwrap()
-    );
+    assert!(tokio::task::spawn_blocking(move || other_thread.check_alive()).await.unwrap());
     assert_eq!(a.while_held(async { 7 }).await, Ok(7));
     assert_eq!(a.release().await, Ok(ReleaseOutcome::Confirmed));
     assert!(!a.check_alive());
@@ -287,16 +235,9 @@ async fn a_life(server: &str) {
 
 #[test]
 fn both_flavours_of_the_runtime() {
-    let server = lease_sim::listener::EmbeddedServer::builder()
-        .open()
-        .start()
-        .unwrap();
+    let server = lease_sim::listener::EmbeddedServer::builder().open().start().unwrap();
     for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
-        builder
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(a_life(&server.url()));
+        builder.enable_all().build().unwrap().block_on(a_life(&server.url()));
     }
 }
 
@@ -308,9 +249,7 @@ fn tempdir(name: &str) -> std::path::PathBuf {
 
 fn files(directory: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -13,15 +13,10 @@ use lease_tokio::{Event, Failure, Interrupted, LostReason, ReleaseOutcome, Seed}
 use tokio::time::{Instant, sleep, timeout};
 
 /// A handler that writes down what it hears.
-fn listener() -> (
-    Arc<Mutex<Vec<LostReason>>>,
-    impl FnMut(&LostReason) + Send + 'static,
-) {
+fn listener() -> (Arc<Mutex<Vec<LostReason>>>, impl FnMut(&LostReason) + Send + 'static) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&heard);
-    (heard, move |reason: &LostReason| {
-        writer.lock().unwrap().push(reason.clone())
-    })
+    (heard, move |reason: &LostReason| writer.lock().unwrap().push(reason.clone()))
 }
 
 /// Handlers run on threads for blocking work: virtual time stands still until they are done.
@@ -187,11 +182,7 @@ async fn lost_misses_nothing_between_acquire_and_await() {
     assert_eq!(lease.acquire().await, Ok(true));
     world.delete();
     sleep(TTL).await;
-    assert_eq!(
-        timeout(TTL, lease.lost()).await,
-        Ok(LostReason::Deleted),
-        "the loss came first"
-    );
+    assert_eq!(timeout(TTL, lease.lost()).await, Ok(LostReason::Deleted), "the loss came first");
 
     // Created while held, polled only after that term was lost and the next one began.
     assert_eq!(lease.acquire().await, Ok(true));
@@ -254,10 +245,7 @@ async fn an_unreachable_server_ends_the_term_by_the_clock() {
     world.all(Fate::Fail(Failure::Unknown));
     let start = Instant::now();
     let reason = lease.lost().await;
-    assert!(
-        matches!(reason, LostReason::Expired { last: Some(_) }),
-        "{reason:?}"
-    );
+    assert!(matches!(reason, LostReason::Expired { last: Some(_) }), "{reason:?}");
     assert!(start.elapsed() >= VALIDITY && start.elapsed() < VALIDITY + Duration::from_millis(5));
     assert_eq!(lease.time_until(until), Duration::ZERO);
     assert!(!lease.check_alive());
@@ -347,10 +335,7 @@ async fn work_is_not_polled_after_the_deadline_even_if_the_driver_is_late() {
         })
     };
     let interrupted = lease.while_held(counted).await;
-    assert!(
-        matches!(interrupted, Err(Interrupted::Lost(LostReason::Expired { .. }))),
-        "{interrupted:?}"
-    );
+    assert!(matches!(interrupted, Err(Interrupted::Lost(LostReason::Expired { .. }))), "{interrupted:?}");
     assert_eq!(polls.load(Ordering::SeqCst), 4);
 }
 
@@ -364,10 +349,7 @@ async fn a_suspend_is_noticed_within_a_second_of_waking() {
     world.suspend(TTL * 100);
     assert!(!lease.check_alive(), "at once");
     let start = Instant::now();
-    assert!(
-        matches!(events.next().await, Some(Event::Lost { .. })),
-        "the driver has noticed"
-    );
+    assert!(matches!(events.next().await, Some(Event::Lost { .. })), "the driver has noticed");
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
     assert!(matches!(lost.await, LostReason::Expired { .. }));
 }
@@ -378,11 +360,7 @@ async fn two_processes_with_one_name_are_told_apart() {
     let first = world.lease("a");
     assert_eq!(first.acquire().await, Ok(true));
     let second = world.builder("a").seed(Seed(99)).spawn().unwrap();
-    assert_eq!(
-        second.acquire().await,
-        Ok(true),
-        "we restarted, as far as the second can know"
-    );
+    assert_eq!(second.acquire().await, Ok(true), "we restarted, as far as the second can know");
     assert_eq!(first.lost().await, LostReason::Twin);
     assert_eq!(first.acquire().await, Ok(false), "and it is not stolen back");
 }

@@ -19,13 +19,7 @@
 //!
 //! Every test has a lease of its own, so they may run at the same time. Those that stop the server or count its
 //! requests wait until they are alone.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    unreachable_pub,
-    missing_docs
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 #[path = "real/access.rs"]
 mod access;

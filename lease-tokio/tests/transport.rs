@@ -34,11 +34,7 @@ async fn both_schemes_work() {
         let response = get(&transport).await.unwrap();
         assert_eq!(response.status(), 404);
         assert!(response.headers().contains_key("date"));
-        assert!(
-            std::str::from_utf8(response.body())
-                .unwrap()
-                .contains("\"NotFound\"")
-        );
+        assert!(std::str::from_utf8(response.body()).unwrap().contains("\"NotFound\""));
         for _ in 0..5 {
             assert_eq!(status(&transport).await, 404);
         }
@@ -110,10 +106,7 @@ async fn a_server_without_tls_gets_nothing() {
     let heard = tokio::spawn(async move {
         let mut heard = Vec::new();
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
         let _ = stream.read_to_end(&mut heard).await;
         heard
     });
@@ -142,24 +135,14 @@ async fn a_request_that_was_dropped_takes_its_answer_along() {
     let server = open(false);
     let transport = anonymous(&server);
     server.set_fault_hook(|request: &Request<Bytes>| {
-        request
-            .uri()
-            .path()
-            .ends_with("/job")
-            .then(|| Fault::DelayAfter(Duration::from_millis(100)))
+        request.uri().path().ends_with("/job").then(|| Fault::DelayAfter(Duration::from_millis(100)))
     });
     for _ in 0..3 {
         assert!(timeout(Duration::from_millis(50), get(&transport)).await.is_err());
         let other = Request::get("/version").body(Bytes::new()).unwrap();
-        let response = transport
-            .send(Call::new(other, Duration::from_secs(10), 1 << 20))
-            .await
-            .unwrap();
+        let response = transport.send(Call::new(other, Duration::from_secs(10), 1 << 20)).await.unwrap();
         let body = String::from_utf8_lossy(response.body()).into_owned();
-        assert!(
-            body.contains("gitVersion"),
-            "the answer to another request: {body}"
-        );
+        assert!(body.contains("gitVersion"), "the answer to another request: {body}");
     }
 }
 
@@ -172,10 +155,8 @@ async fn redirects_are_not_followed() {
     };
     let seen = watch_headers(&elsewhere);
     for code in [301, 302, 307, 308] {
-        let redirect = Response::builder()
-            .status(code)
-            .header("location", elsewhere.url())
-            .body(Bytes::new());
+        let redirect =
+            Response::builder().status(code).header("location", elsewhere.url()).body(Bytes::new());
         server.queue_fault(Fault::Answer(redirect.unwrap()));
         assert_eq!(status(&transport).await, code);
     }
@@ -229,15 +210,8 @@ async fn a_request_carries_the_token_and_our_name() {
     status(&transport).await;
     let seen = seen.lock().unwrap();
     assert_eq!(seen[0]["authorization"], "Bearer s3cr3t");
-    assert_eq!(
-        seen[0]["user-agent"],
-        concat!("lease-tokio/", env!("CARGO_PKG_VERSION"))
-    );
-    assert!(
-        !seen[0].contains_key("referer") && !seen[0].contains_key("accept-encoding"),
-        "{:?}",
-        seen[0]
-    );
+    assert_eq!(seen[0]["user-agent"], concat!("lease-tokio/", env!("CARGO_PKG_VERSION")));
+    assert!(!seen[0].contains_key("referer") && !seen[0].contains_key("accept-encoding"), "{:?}", seen[0]);
 }
 
 #[tokio::test]
@@ -245,12 +219,8 @@ async fn a_request_for_another_host_is_not_sent() {
     let (server, elsewhere) = (open(false), open(false));
     let source = explicit(&server.url(), None, token("s3cr3t"));
     let transport = ReqwestTransport::builder(source).build().unwrap();
-    let request = Request::get(format!("{}/x", elsewhere.url()))
-        .body(Bytes::new())
-        .unwrap();
-    let outcome = transport
-        .send(Call::new(request, Duration::from_secs(10), 4096))
-        .await;
+    let request = Request::get(format!("{}/x", elsewhere.url())).body(Bytes::new()).unwrap();
+    let outcome = transport.send(Call::new(request, Duration::from_secs(10), 4096)).await;
     assert_eq!(failure(outcome), Failure::NotSent);
     assert_eq!(elsewhere.connections(), 0);
 }
@@ -284,29 +254,18 @@ async fn a_proxy_is_used_when_asked_for() {
     let server = open(true);
     let (address, tunnels) = proxy().await;
     let source = explicit(&server.url(), ca(&server), token("s3cr3t"));
-    let transport = ReqwestTransport::builder(source)
-        .proxy(format!("http://{address}"))
-        .build()
-        .unwrap();
+    let transport = ReqwestTransport::builder(source).proxy(format!("http://{address}")).build().unwrap();
     assert_eq!(status(&transport).await, 404);
     assert_eq!(tunnels.load(Ordering::SeqCst), 1);
 
     let plain = explicit("http://127.0.0.1:1", None, token("s3cr3t"));
-    let refused = ReqwestTransport::builder(plain)
-        .proxy(format!("http://{address}"))
-        .build();
+    let refused = ReqwestTransport::builder(plain).proxy(format!("http://{address}")).build();
     assert!(matches!(refused, Err(SetupError::ProxyWithoutTls)));
 
     let source = explicit(&server.url(), ca(&server), token("s3cr3t"));
-    let refused = ReqwestTransport::builder(source)
-        .proxy("http://user:passw0rd@")
-        .build()
-        .unwrap_err();
+    let refused = ReqwestTransport::builder(source).proxy("http://user:passw0rd@").build().unwrap_err();
     assert!(matches!(refused, SetupError::Client(_)), "{refused}");
-    assert!(
-        !format!("{refused:?} {}", chain(&refused)).contains("passw0rd"),
-        "{refused:?}"
-    );
+    assert!(!format!("{refused:?} {}", chain(&refused)).contains("passw0rd"), "{refused:?}");
 }
 
 #[test]
@@ -314,10 +273,7 @@ fn the_environments_proxies_are_not_asked() {
     const CHILD: &str = "LEASE_TOKIO_TEST_SERVER";
     if let Ok(url) = std::env::var(CHILD) {
         let source = explicit(&url, None, AuthenticationSource::None);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let transport = ReqwestTransport::builder(source).build().unwrap();
             assert_eq!(status(&transport).await, 404);
@@ -331,9 +287,5 @@ fn the_environments_proxies_are_not_asked() {
         .envs(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, "http://127.0.0.1:1")))
         .output()
         .unwrap();
-    assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stdout)
-    );
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use lease_core::{
-    Action, Config, Event, Input, Lease, MonoTime, Now, Output, RequestId, Seed, WallTime,
-};
+use lease_core::{Action, Config, Event, Input, Lease, MonoTime, Now, Output, RequestId, Seed, WallTime};
 
 /// What `kubectl get lease -o json --show-managed-fields` shows of a lease that a chart installed and that
 /// this library renews: 1.2 KiB.
@@ -48,11 +46,7 @@ impl Driver {
             mono: MonoTime::from_nanos(1_000_000_000),
             wall: WallTime::from_micros(1_767_225_600_000_000),
         };
-        Self {
-            lease: Lease::new(config, Seed(42), now),
-            now,
-            resource_version: 1_234_567,
-        }
+        Self { lease: Lease::new(config, Seed(42), now), now, resource_version: 1_234_567 }
     }
 
     /// Holds a lease that was vacant, its first renewal not yet due.

@@ -202,9 +202,7 @@ impl ConfigBuilder {
         let ttl = within("ttl", required("ttl", self.ttl)?, 100 * MILLISECOND, longest)?;
         let ceiling = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let margin = self.safety_margin.unwrap_or(ttl / 10);
-        let skew = self
-            .max_clock_skew
-            .unwrap_or_else(|| Some(default_max_clock_skew(ttl).min(DAY)));
+        let skew = self.max_clock_skew.unwrap_or_else(|| Some(default_max_clock_skew(ttl).min(DAY)));
         let config = Config {
             namespace: namespace.into(),
             name: name.into(),
@@ -223,12 +221,7 @@ impl ConfigBuilder {
                 MILLISECOND,
                 ttl,
             )?,
-            retry_delay: within(
-                "retry_delay",
-                self.retry_delay.unwrap_or(ttl / 30),
-                MILLISECOND,
-                ttl,
-            )?,
+            retry_delay: within("retry_delay", self.retry_delay.unwrap_or(ttl / 30), MILLISECOND, ttl)?,
             safety_margin: within("safety_margin", margin, ttl / 100, ttl - MILLISECOND)?,
             acquire_retries: acquire_retries(self.acquire_retries.unwrap_or(3))?,
             acquire_retry_delay: within(
@@ -254,8 +247,7 @@ impl ConfigBuilder {
                 .transpose()?,
             max_foreign_ttl: within(
                 "max_foreign_ttl",
-                self.max_foreign_ttl
-                    .unwrap_or(HOUR.max(Duration::from_secs(ceiling))),
+                self.max_foreign_ttl.unwrap_or(HOUR.max(Duration::from_secs(ceiling))),
                 Duration::from_secs(ceiling),
                 longest,
             )?,
@@ -288,11 +280,7 @@ fn within(
 ) -> Result<Duration, ConfigError> {
     if given < least || given > most {
         let allowed = format!("{least:?} to {most:?}");
-        return Err(ConfigError::OutOfRange {
-            setting,
-            given: format!("{given:?}"),
-            allowed,
-        });
+        return Err(ConfigError::OutOfRange { setting, given: format!("{given:?}"), allowed });
     }
     Ok(given)
 }
@@ -312,11 +300,7 @@ fn acquire_retries(given: u32) -> Result<u32, ConfigError> {
 fn max_body(given: usize) -> Result<usize, ConfigError> {
     if !(4 << 10..=16 << 20).contains(&given) {
         let allowed = "4096 to 16777216 bytes".to_owned();
-        return Err(ConfigError::OutOfRange {
-            setting: "max_body",
-            given: given.to_string(),
-            allowed,
-        });
+        return Err(ConfigError::OutOfRange { setting: "max_body", given: given.to_string(), allowed });
     }
     Ok(given)
 }
@@ -325,9 +309,7 @@ fn max_body(given: usize) -> Result<usize, ConfigError> {
 /// it have to fit into the term.
 fn time_to_renew(config: &Config) -> Result<(), ConfigError> {
     let (interval, timeout) = (config.renew_interval, config.request_timeout);
-    let needed = interval
-        .saturating_add(timeout.saturating_mul(2))
-        .saturating_add(config.retry_delay);
+    let needed = interval.saturating_add(timeout.saturating_mul(2)).saturating_add(config.retry_delay);
     if needed > config.validity() {
         return Err(ConfigError::NoTimeToRenew {
             renew_interval: interval,
@@ -344,11 +326,7 @@ mod tests {
     use super::*;
 
     fn fifteen() -> ConfigBuilder {
-        Config::builder()
-            .namespace("default")
-            .name("job")
-            .identity("a")
-            .ttl(Duration::from_secs(15))
+        Config::builder().namespace("default").name("job").identity("a").ttl(Duration::from_secs(15))
     }
 
     #[test]
@@ -365,18 +343,7 @@ mod tests {
 
     #[test]
     fn every_ttl_in_range_has_working_defaults() {
-        for millis in [
-            100,
-            101,
-            999,
-            1000,
-            1001,
-            1900,
-            15_000,
-            3_600_001,
-            86_400_000,
-            2_147_483_647_000,
-        ] {
+        for millis in [100, 101, 999, 1000, 1001, 1900, 15_000, 3_600_001, 86_400_000, 2_147_483_647_000] {
             let config = fifteen().ttl(Duration::from_millis(millis)).build().unwrap();
             let written = u64::from(config.lease_duration_seconds().unsigned_abs());
             assert!(config.ttl() <= Duration::from_secs(written), "{millis}");
@@ -399,18 +366,9 @@ mod tests {
 
     #[test]
     fn odd_names_are_refused_before_anything_is_sent() {
-        assert!(matches!(
-            fifteen().namespace("a/b").build(),
-            Err(ConfigError::Namespace { .. })
-        ));
-        assert!(matches!(
-            fifteen().name("../x").build(),
-            Err(ConfigError::Name { .. })
-        ));
-        assert!(matches!(
-            fifteen().identity("").build(),
-            Err(ConfigError::Identity { .. })
-        ));
+        assert!(matches!(fifteen().namespace("a/b").build(), Err(ConfigError::Namespace { .. })));
+        assert!(matches!(fifteen().name("../x").build(), Err(ConfigError::Name { .. })));
+        assert!(matches!(fifteen().identity("").build(), Err(ConfigError::Identity { .. })));
     }
 
     #[test]

@@ -69,19 +69,10 @@ impl fmt::Display for ConfigError {
                 "identity {given:?} names nobody: use 1 to 1024 bytes without control characters and \
                  without blanks at the ends, for example the pod's name and a random suffix"
             ),
-            Self::OutOfRange {
-                setting,
-                given,
-                allowed,
-            } => {
+            Self::OutOfRange { setting, given, allowed } => {
                 write!(formatter, "`{setting}` is {given}, allowed is {allowed}")
             }
-            Self::NoTimeToRenew {
-                renew_interval,
-                request_timeout,
-                retry_delay,
-                validity,
-            } => write!(
+            Self::NoTimeToRenew { renew_interval, request_timeout, retry_delay, validity } => write!(
                 formatter,
                 "one slow reply would cost the lease: renew_interval {renew_interval:?} + 2 x request_timeout \
                  {request_timeout:?} + retry_delay {retry_delay:?} is more than ttl - safety_margin, \

@@ -124,8 +124,7 @@ impl Config {
     /// The bound within which this holder keeps its own timestamps and the server's `Date`:
     /// `max_clock_skew`, or its default where rule (b) is switched off.
     pub(crate) fn skew_bound(&self) -> Duration {
-        self.max_clock_skew
-            .unwrap_or_else(|| default_max_clock_skew(self.ttl))
+        self.max_clock_skew.unwrap_or_else(|| default_max_clock_skew(self.ttl))
     }
 
     /// ⌈ttl⌉ as a duration.

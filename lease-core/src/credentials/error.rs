@@ -194,11 +194,7 @@ impl fmt::Display for CredentialError {
                 "a client certificate cannot be shown over plain http ({server}): use an https address"
             ),
             Self::Request(problem) => write!(formatter, "request not sent: {problem}"),
-            Self::Unreadable {
-                role,
-                path,
-                kind: io::ErrorKind::NotFound,
-            } => write!(
+            Self::Unreadable { role, path, kind: io::ErrorKind::NotFound } => write!(
                 formatter,
                 "{role} file {} does not exist: check the path, and that the volume or secret is mounted",
                 path.display()
@@ -350,11 +346,7 @@ impl CredentialError {
         let path = Some(found_path.to_owned());
         match self {
             Self::Token { problem, .. } => Self::Token { path, problem },
-            Self::Pem { problem, .. } => Self::Pem {
-                role: Some(found_role),
-                path,
-                problem,
-            },
+            Self::Pem { problem, .. } => Self::Pem { role: Some(found_role), path, problem },
             other => other,
         }
     }
@@ -368,10 +360,6 @@ impl From<TokenProblem> for CredentialError {
 
 impl From<PemProblem> for CredentialError {
     fn from(problem: PemProblem) -> Self {
-        Self::Pem {
-            role: None,
-            path: None,
-            problem,
-        }
+        Self::Pem { role: None, path: None, problem }
     }
 }

@@ -120,10 +120,7 @@ impl ClientCertificate {
     /// # Errors
     /// As [`CertificateChain::from_pem`] and [`PrivateKey::from_pem`].
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, PemProblem> {
-        Ok(Self {
-            chain: CertificateChain::from_pem(chain)?,
-            key: PrivateKey::from_pem(key)?,
-        })
+        Ok(Self { chain: CertificateChain::from_pem(chain)?, key: PrivateKey::from_pem(key)? })
     }
 }
 
@@ -156,10 +153,7 @@ fn certificates(text: &[u8]) -> Result<Certificates, PemProblem> {
     if count == 0 {
         return Err(PemProblem::NoCertificate);
     }
-    Ok(Certificates {
-        pem: pem.into(),
-        count,
-    })
+    Ok(Certificates { pem: pem.into(), count })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -205,10 +199,7 @@ struct Block<'a> {
 
 impl Block<'_> {
     fn bad(&self, fault: BlockFault) -> PemProblem {
-        PemProblem::Block {
-            number: self.number,
-            fault,
-        }
+        PemProblem::Block { number: self.number, fault }
     }
 
     /// Appends the block in its usual form, lines of 64 characters.
@@ -237,10 +228,7 @@ fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemProblem> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut closed = Vec::new();
     let mut open: Option<Block<'_>> = None;
-    for line in text
-        .split(|byte| matches!(byte, b'\n' | b'\r'))
-        .map(<[u8]>::trim_ascii)
-    {
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii) {
         match open.take() {
             None => {
                 open = boundary(line, b"-----BEGIN ").map(|label| Block {
@@ -257,9 +245,7 @@ fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemProblem> {
                 if line.contains(&b':') {
                     block.encrypted |= line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED");
                 } else {
-                    block
-                        .base64
-                        .extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
+                    block.base64.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
                 }
                 open = Some(block);
             }
@@ -284,9 +270,7 @@ fn is_base64(text: &[u8]) -> bool {
     let (digits, _) = text.split_at(text.len() - padding);
     padding <= 2
         && text.len().is_multiple_of(4)
-        && digits
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
 #[cfg(test)]
@@ -315,37 +299,20 @@ mod tests {
         let bundle = ca(&plain).unwrap();
         assert_eq!(bundle.count(), 2);
         assert_eq!(bundle.pem(), plain.as_bytes());
-        let noisy = format!(
-            "{}# comment: x\n{}",
-            pem("PRIVATE KEY", "S3CR"),
-            plain.replace("MII", "M I\nI")
-        );
+        let noisy = format!("{}# comment: x\n{}", pem("PRIVATE KEY", "S3CR"), plain.replace("MII", "M I\nI"));
         let noisy = format!("\u{feff}{}", noisy.replace('\n', " \r\n"));
         assert_eq!(ca(&noisy).unwrap(), bundle, "{noisy}");
         assert_eq!(format!("{bundle:?}"), "CaBundle(2 certificates)");
         let long = pem("CERTIFICATE", &"ABCD".repeat(40));
-        assert_eq!(
-            ca(&long)
-                .unwrap()
-                .pem()
-                .split(|b| *b == b'\n')
-                .map(<[u8]>::len)
-                .max(),
-            Some(64)
-        );
+        assert_eq!(ca(&long).unwrap().pem().split(|b| *b == b'\n').map(<[u8]>::len).max(), Some(64));
     }
 
     #[test]
     fn the_bad_block_is_named() {
         let good = pem("CERTIFICATE", "MIIB");
         let one_line = good.replace('\n', "");
-        for text in [
-            "",
-            "s3cr3t",
-            &one_line,
-            &pem("PUBLIC KEY", "MIIB"),
-            &pem("TRUSTED CERTIFICATE", "MIIB"),
-        ] {
+        for text in ["", "s3cr3t", &one_line, &pem("PUBLIC KEY", "MIIB"), &pem("TRUSTED CERTIFICATE", "MIIB")]
+        {
             assert_eq!(ca(text), Err(PemProblem::NoCertificate), "{text}");
         }
         for body in ["MII", "MII=B===", "MI==MIIB", "M===", "MI*B", "====", "M\u{e9}IB"] {
@@ -356,10 +323,7 @@ mod tests {
         let cut = good.clone() + good.strip_suffix("-----END CERTIFICATE-----\n").unwrap();
         assert_eq!(ca(&cut), Err(bad(2, BlockFault::Unterminated)));
         assert_eq!(ca(cut + &good), Err(bad(2, BlockFault::Unterminated)));
-        assert_eq!(
-            ca(good.replace("END CERT", "END KERT")),
-            Err(bad(1, BlockFault::Unterminated))
-        );
+        assert_eq!(ca(good.replace("END CERT", "END KERT")), Err(bad(1, BlockFault::Unterminated)));
         assert_eq!(ca(vec![b' '; MAX_FILE_BYTES + 1]), Err(PemProblem::TooLarge));
     }
 
@@ -371,22 +335,13 @@ mod tests {
             let taken = key(&text).unwrap();
             assert_eq!(taken.secret_pem(), pem(label, "S3CR").as_bytes());
             assert_eq!(format!("{taken:?}"), "PrivateKey([redacted])");
-            assert_eq!(
-                key(text + &pem("PRIVATE KEY", "S3CR")),
-                Err(PemProblem::SeveralKeys)
-            );
+            assert_eq!(key(text + &pem("PRIVATE KEY", "S3CR")), Err(PemProblem::SeveralKeys));
         }
         assert_eq!(key(pem("CERTIFICATE", "MIIB")), Err(PemProblem::NoKey));
-        assert_eq!(
-            key(pem("ENCRYPTED PRIVATE KEY", "S3CR")),
-            Err(PemProblem::EncryptedKey)
-        );
+        assert_eq!(key(pem("ENCRYPTED PRIVATE KEY", "S3CR")), Err(PemProblem::EncryptedKey));
         let old = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nS3CR";
         assert_eq!(key(pem("RSA PRIVATE KEY", old)), Err(PemProblem::EncryptedKey));
-        assert_eq!(
-            key(pem("OPENSSH PRIVATE KEY", "S3CR")),
-            Err(PemProblem::UnsupportedKey)
-        );
+        assert_eq!(key(pem("OPENSSH PRIVATE KEY", "S3CR")), Err(PemProblem::UnsupportedKey));
         assert_eq!(key(pem("PRIVATE KEY", "S3C")), Err(bad(1, BlockFault::Base64)));
     }
 }

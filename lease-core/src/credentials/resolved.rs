@@ -54,12 +54,7 @@ impl Credentials {
             Authentication::ClientCertificate(_) => Way::ClientCertificate,
         };
         may_go_to(&server, way)?;
-        Ok(Self {
-            server,
-            ca,
-            authentication,
-            namespace,
-        })
+        Ok(Self { server, ca, authentication, namespace })
     }
 
     /// The API server.
@@ -120,12 +115,10 @@ pub(super) fn may_go_to(server: &ServerUrl, way: Way) -> Result<(), CredentialEr
         return Ok(());
     }
     match way {
-        Way::Token if !server.is_loopback() => Err(CredentialError::PlainHttpToken {
-            server: server.clone(),
-        }),
-        Way::ClientCertificate => Err(CredentialError::PlainHttpClientCertificate {
-            server: server.clone(),
-        }),
+        Way::Token if !server.is_loopback() => {
+            Err(CredentialError::PlainHttpToken { server: server.clone() })
+        }
+        Way::ClientCertificate => Err(CredentialError::PlainHttpClientCertificate { server: server.clone() }),
         Way::None | Way::Token => Ok(()),
     }
 }

@@ -40,9 +40,7 @@ impl RotationPolicy {
     /// certificate authority in use for longer.
     #[must_use]
     pub fn every(interval: Duration) -> Self {
-        Self {
-            interval: interval.clamp(Self::MIN_GAP, Self::MAX_INTERVAL),
-        }
+        Self { interval: interval.clamp(Self::MIN_GAP, Self::MAX_INTERVAL) }
     }
 
     /// The time between two reads while nothing goes wrong.
@@ -54,9 +52,7 @@ impl RotationPolicy {
 impl Default for RotationPolicy {
     /// Every [`MAX_INTERVAL`](RotationPolicy::MAX_INTERVAL).
     fn default() -> Self {
-        Self {
-            interval: Self::MAX_INTERVAL,
-        }
+        Self { interval: Self::MAX_INTERVAL }
     }
 }
 
@@ -184,13 +180,7 @@ impl Rotation {
         now: Duration,
     ) -> Result<Self, CredentialError> {
         let current = source.resolve(contents)?;
-        Ok(Self {
-            source,
-            current,
-            policy,
-            last_read: now,
-            state: State::Settled,
-        })
+        Ok(Self { source, current, policy, last_read: now, state: State::Settled })
     }
 
     /// The credentials in use.
@@ -236,11 +226,7 @@ impl Rotation {
         self.last_read = self.last_read.max(now);
         let settled = change == Change::Nothing && problems.is_empty();
         self.state = if settled { State::Settled } else { State::Unsettled };
-        Reread {
-            credentials,
-            change,
-            problems,
-        }
+        Reread { credentials, change, problems }
     }
 
     /// Brings the result of the last [`reread`](Self::reread) into use. One of another server's rotation is

@@ -97,11 +97,7 @@ impl Explicit {
             AuthenticationSource::ClientCertificate { .. } => Way::ClientCertificate,
         };
         may_go_to(&server, way)?;
-        Ok(Self {
-            server,
-            ca,
-            authentication,
-        })
+        Ok(Self { server, ca, authentication })
     }
 }
 
@@ -126,25 +122,17 @@ impl InCluster {
     /// [`CredentialError::Variable`]: one of the two is missing, empty, or not a host or a port.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, CredentialError> {
         let get = |name: &'static str| match variable(name) {
-            None => Err(CredentialError::Variable {
-                name,
-                problem: VariableProblem::Missing,
-            }),
-            Some(value) if value.trim().is_empty() => Err(CredentialError::Variable {
-                name,
-                problem: VariableProblem::Empty,
-            }),
+            None => Err(CredentialError::Variable { name, problem: VariableProblem::Missing }),
+            Some(value) if value.trim().is_empty() => {
+                Err(CredentialError::Variable { name, problem: VariableProblem::Empty })
+            }
             Some(value) => Ok(value),
         };
         let host = get(HOST)?;
-        let port = parse_port(&get(PORT)?).map_err(|_| CredentialError::Variable {
-            name: PORT,
-            problem: VariableProblem::NotAPort,
-        })?;
-        let server = ServerUrl::from_host_and_port(&host, port).map_err(|_| CredentialError::Variable {
-            name: HOST,
-            problem: VariableProblem::NotAHost,
-        })?;
+        let port = parse_port(&get(PORT)?)
+            .map_err(|_| CredentialError::Variable { name: PORT, problem: VariableProblem::NotAPort })?;
+        let server = ServerUrl::from_host_and_port(&host, port)
+            .map_err(|_| CredentialError::Variable { name: HOST, problem: VariableProblem::NotAHost })?;
         Ok(Self::at(server, Path::new(SERVICE_ACCOUNT)))
     }
 
@@ -175,10 +163,7 @@ impl CredentialSource {
     pub fn files(&self) -> Vec<FileToRead> {
         let namespace = self.parts().namespace.map(Path::to_owned);
         let mut files = self.rotating_files();
-        files.extend(namespace.map(|path| FileToRead {
-            role: FileRole::Namespace,
-            path,
-        }));
+        files.extend(namespace.map(|path| FileToRead { role: FileRole::Namespace, path }));
         files
     }
 
@@ -190,12 +175,7 @@ impl CredentialSource {
     pub fn resolve(&self, contents: &FileContents) -> Result<Credentials, CredentialError> {
         let ca = self.ca(contents)?;
         let authentication = self.authentication(contents)?;
-        Credentials::new(
-            self.parts().server.clone(),
-            ca,
-            authentication,
-            self.namespace(contents)?,
-        )
+        Credentials::new(self.parts().server.clone(), ca, authentication, self.namespace(contents)?)
     }
 
     /// As [`resolve`](Self::resolve), but a piece that cannot be had stays as it is in `old`, and so does the
@@ -226,10 +206,7 @@ impl CredentialSource {
         let parts = self.parts();
         let mut files = Vec::new();
         let mut add = |role, path: Option<&PathBuf>| {
-            files.extend(path.map(|path| FileToRead {
-                role,
-                path: path.clone(),
-            }));
+            files.extend(path.map(|path| FileToRead { role, path: path.clone() }));
         };
         add(FileRole::CertificateAuthority, parts.ca.and_then(Piece::path));
         match parts.authentication {
@@ -245,36 +222,18 @@ impl CredentialSource {
 
     fn parts(&self) -> Parts<'_> {
         match self {
-            Self::Explicit(Explicit {
-                server,
-                ca,
-                authentication,
-            }) => Parts {
-                server,
-                ca: ca.as_ref(),
-                authentication,
-                namespace: None,
-            },
-            Self::InCluster(InCluster {
-                server,
-                ca,
-                authentication,
-                namespace,
-            }) => Parts {
-                server,
-                ca: Some(ca),
-                authentication,
-                namespace: Some(namespace),
-            },
+            Self::Explicit(Explicit { server, ca, authentication }) => {
+                Parts { server, ca: ca.as_ref(), authentication, namespace: None }
+            }
+            Self::InCluster(InCluster { server, ca, authentication, namespace }) => {
+                Parts { server, ca: Some(ca), authentication, namespace: Some(namespace) }
+            }
         }
     }
 
     fn ca(&self, contents: &FileContents) -> Result<Option<CaBundle>, CredentialError> {
         let role = FileRole::CertificateAuthority;
-        self.parts()
-            .ca
-            .map(|ca| ca.resolve(role, contents, CaBundle::from_pem))
-            .transpose()
+        self.parts().ca.map(|ca| ca.resolve(role, contents, CaBundle::from_pem)).transpose()
     }
 
     fn authentication(&self, contents: &FileContents) -> Result<Authentication, CredentialError> {
@@ -297,10 +256,7 @@ impl CredentialSource {
             return Ok(None);
         };
         let content = match read(FileRole::Namespace, path, contents) {
-            Err(CredentialError::Unreadable {
-                kind: std::io::ErrorKind::NotFound,
-                ..
-            }) => return Ok(None),
+            Err(CredentialError::Unreadable { kind: std::io::ErrorKind::NotFound, .. }) => return Ok(None),
             other => other?,
         };
         let name = content.trim_ascii();
@@ -310,9 +266,7 @@ impl CredentialSource {
             Ok(text) if (1..=63).contains(&text.len()) && ends && name.iter().all(inner) => {
                 Ok(Some(text.to_owned()))
             }
-            _ => Err(CredentialError::Namespace {
-                path: path.to_owned(),
-            }),
+            _ => Err(CredentialError::Namespace { path: path.to_owned() }),
         }
     }
 }
@@ -346,14 +300,7 @@ impl<T> Piece<T> {
 fn read<'a>(role: FileRole, path: &Path, contents: &'a FileContents) -> Result<&'a Bytes, CredentialError> {
     match contents.get(role) {
         Some(Ok(content)) => Ok(content),
-        Some(Err(kind)) => Err(CredentialError::Unreadable {
-            role,
-            path: path.to_owned(),
-            kind: *kind,
-        }),
-        None => Err(CredentialError::NotHandedIn {
-            role,
-            path: path.to_owned(),
-        }),
+        Some(Err(kind)) => Err(CredentialError::Unreadable { role, path: path.to_owned(), kind: *kind }),
+        None => Err(CredentialError::NotHandedIn { role, path: path.to_owned() }),
     }
 }

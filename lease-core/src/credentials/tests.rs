@@ -44,11 +44,7 @@ fn pod_files(token: &str, ca: u8, namespace: Read) -> FileContents {
 }
 
 fn explicit(url: &str, authentication: AuthenticationSource) -> Result<CredentialSource, CredentialError> {
-    Ok(CredentialSource::Explicit(Explicit::new(
-        url.parse()?,
-        None,
-        authentication,
-    )?))
+    Ok(CredentialSource::Explicit(Explicit::new(url.parse()?, None, authentication)?))
 }
 
 fn inline_token(text: &str) -> AuthenticationSource {
@@ -83,29 +79,18 @@ fn files_are_read_every_minute_and_at_once_after_a_401() {
     assert!(!rotation.is_due(at(60) - Duration::from_nanos(1)));
     assert!(rotation.is_due(at(60)));
     let roles: Vec<_> = rotation.files().into_iter().map(|file| file.role).collect();
-    assert_eq!(
-        roles,
-        [FileRole::CertificateAuthority, FileRole::Token],
-        "the namespace does not rotate"
-    );
+    assert_eq!(roles, [FileRole::CertificateAuthority, FileRole::Token], "the namespace does not rotate");
     let same = rotation.reread(at(60), &files("one"));
     assert_eq!((same.change(), same.problems()), (Change::Nothing, [].as_slice()));
     rotation.accept(same);
     assert_eq!(rotation.due_at(), Some(at(120)));
 
     rotation.unauthorized();
-    assert!(
-        !rotation.is_due(at(61) - Duration::from_nanos(1)),
-        "not within a second"
-    );
+    assert!(!rotation.is_due(at(61) - Duration::from_nanos(1)), "not within a second");
     assert!(rotation.is_due(at(61)), "at once");
     let new = rotation.reread(at(90), &files("two\n"));
     assert_eq!(new.change(), Change::Token);
-    assert_eq!(
-        rotation.credentials().authorization().unwrap(),
-        "Bearer one",
-        "not in use before accept"
-    );
+    assert_eq!(rotation.credentials().authorization().unwrap(), "Bearer one", "not in use before accept");
     rotation.accept(new);
     assert_eq!(rotation.credentials().authorization().unwrap(), "Bearer two");
     assert_eq!(rotation.credentials().namespace(), Some("team-a"));
@@ -130,23 +115,10 @@ fn a_failed_reread_keeps_what_was_there_and_is_tried_again_soon() {
     let none = || Err(ErrorKind::NotFound);
     let first = pod_files("one", 1, none());
     let mut rotation = Rotation::start(in_pod(), &first, RotationPolicy::default(), at(0)).unwrap();
-    let missing = contents([
-        (FileRole::Token, none()),
-        (FileRole::CertificateAuthority, Ok(certificate(2))),
-    ]);
+    let missing = contents([(FileRole::Token, none()), (FileRole::CertificateAuthority, Ok(certificate(2)))]);
     let reread = rotation.reread(at(60), &missing);
-    assert_eq!(
-        reread.change(),
-        Change::Client,
-        "the rotated authority is honoured all the same"
-    );
-    assert!(matches!(
-        reread.problems(),
-        [CredentialError::Unreadable {
-            role: FileRole::Token,
-            ..
-        }]
-    ));
+    assert_eq!(reread.change(), Change::Client, "the rotated authority is honoured all the same");
+    assert!(matches!(reread.problems(), [CredentialError::Unreadable { role: FileRole::Token, .. }]));
     rotation.accept(reread);
     assert_eq!(rotation.credentials().authorization().unwrap(), "Bearer one");
     assert_eq!(rotation.credentials().ca().unwrap().pem(), certificate(2));
@@ -154,10 +126,7 @@ fn a_failed_reread_keeps_what_was_there_and_is_tried_again_soon() {
 
     let cut = contents([
         (FileRole::Token, Ok(b"two".to_vec())),
-        (
-            FileRole::CertificateAuthority,
-            Ok(b"-----BEGIN CERTIFICATE-----\nMI".to_vec()),
-        ),
+        (FileRole::CertificateAuthority, Ok(b"-----BEGIN CERTIFICATE-----\nMI".to_vec())),
     ]);
     let reread = rotation.reread(at(70), &cut);
     assert_eq!((reread.change(), reread.problems().len()), (Change::Token, 1));
@@ -182,10 +151,7 @@ fn a_client_that_cannot_be_built_leaves_the_old_credentials_in_use() {
     let whole = rotation.reread(at(70), &files(2, 2));
     assert_eq!(whole.change(), Change::Client, "reported again");
     rotation.accept(whole);
-    assert_eq!(
-        rotation.credentials().client_certificate().unwrap().chain.pem(),
-        certificate(2)
-    );
+    assert_eq!(rotation.credentials().client_certificate().unwrap().chain.pem(), certificate(2));
     assert_eq!(rotation.due_at(), Some(at(130)));
 
     let half = certificate_contents(Ok(certificate(0)), Ok(certificate(3)), Err(ErrorKind::NotFound));
@@ -202,13 +168,7 @@ fn a_result_of_another_servers_rotation_is_not_accepted() {
     let start = |url: &str| {
         let token = AuthenticationSource::Token(Piece::File("/t".into()));
         let first = contents([(FileRole::Token, Ok(b"one".to_vec()))]);
-        Rotation::start(
-            explicit(url, token).unwrap(),
-            &first,
-            RotationPolicy::default(),
-            at(0),
-        )
-        .unwrap()
+        Rotation::start(explicit(url, token).unwrap(), &first, RotationPolicy::default(), at(0)).unwrap()
     };
     let (mut one, mut other) = (start("https://a"), start("https://b"));
     let before = one.credentials().clone();

@@ -87,9 +87,6 @@ mod tests {
         }
         let most = vec![b'a'; MAX_FILE_BYTES];
         assert!(BearerToken::parse(&most).is_ok());
-        assert_eq!(
-            BearerToken::parse(&vec![b'a'; MAX_FILE_BYTES + 1]),
-            Err(TokenProblem::TooLarge)
-        );
+        assert_eq!(BearerToken::parse(&vec![b'a'; MAX_FILE_BYTES + 1]), Err(TokenProblem::TooLarge));
     }
 }

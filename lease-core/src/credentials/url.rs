@@ -63,12 +63,7 @@ impl ServerUrl {
             Ok(address) => Host::Address(address.into()),
             Err(_) => parse_name_or_ipv4(host)?,
         };
-        Ok(Self {
-            https: true,
-            host,
-            port: Some(port),
-            prefix: String::new(),
-        })
+        Ok(Self { https: true, host, port: Some(port), prefix: String::new() })
     }
 
     /// Whether this is `https`.
@@ -180,12 +175,7 @@ fn parse(text: &str) -> Result<ServerUrl, UrlProblem> {
         return Err(UrlProblem::Query);
     }
     let (host, port) = parse_authority(authority)?;
-    Ok(ServerUrl {
-        https,
-        host,
-        port,
-        prefix: parse_prefix(path)?,
-    })
+    Ok(ServerUrl { https, host, port, prefix: parse_prefix(path)? })
 }
 
 fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), UrlProblem> {
@@ -236,9 +226,7 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn parse_prefix(path: &str) -> Result<String, UrlProblem> {
@@ -286,18 +274,8 @@ mod tests {
     fn good_addresses_are_kept_in_one_form() {
         for (text, form, port, loopback) in [
             ("https://10.0.0.1:6443", "https://10.0.0.1:6443", 6443, false),
-            (
-                "HTTPS://Kubernetes.Default.svc",
-                "https://kubernetes.default.svc",
-                443,
-                false,
-            ),
-            (
-                "https://kubernetes.default.svc.",
-                "https://kubernetes.default.svc.",
-                443,
-                false,
-            ),
+            ("HTTPS://Kubernetes.Default.svc", "https://kubernetes.default.svc", 443, false),
+            ("https://kubernetes.default.svc.", "https://kubernetes.default.svc.", 443, false),
             ("https://[FD00:0::1]:443/", "https://[fd00::1]:443", 443, false),
             ("http://[::1]/", "http://[::1]", 80, true),
             ("http://127.9.9.9:8080//", "http://127.9.9.9:8080", 8080, true),
@@ -358,10 +336,7 @@ mod tests {
         ] {
             assert_eq!(problem(text), expected, "{text}");
         }
-        assert_eq!(
-            problem(&format!("https://a/{}", "b".repeat(MAX_URL_BYTES))),
-            UrlProblem::TooLong
-        );
+        assert_eq!(problem(&format!("https://a/{}", "b".repeat(MAX_URL_BYTES))), UrlProblem::TooLong);
         assert!(ServerUrl::parse(&format!("https://{}", "a".repeat(63))).is_ok());
         assert_eq!(problem(&format!("https://{}", "a".repeat(64))), UrlProblem::Host);
     }
@@ -372,10 +347,7 @@ mod tests {
         let join = |text: &str| server.join(&text.parse().unwrap());
         assert_eq!(join("/apis?a=/b").unwrap(), "https://[::1]:6443/p/apis?a=/b");
         assert_eq!(join("/").unwrap(), "https://[::1]:6443/p/");
-        assert_eq!(
-            join("//evil.example/x").unwrap(),
-            "https://[::1]:6443/p//evil.example/x"
-        );
+        assert_eq!(join("//evil.example/x").unwrap(), "https://[::1]:6443/p//evil.example/x");
         let refused =
             |text, problem| assert_eq!(join(text), Err(CredentialError::Request(problem)), "{text}");
         refused("https://evil.example/x", RequestProblem::OwnHost);

@@ -17,14 +17,7 @@ use crate::wire::{Call, Change, Holder, Kind, Record};
 impl Lease {
     /// Sends a GET.
     pub(super) fn read(&mut self, now: Now) {
-        self.ask(
-            now,
-            Call {
-                kind: Kind::Read,
-                body: bytes::Bytes::new(),
-            },
-            None,
-        );
+        self.ask(now, Call { kind: Kind::Read, body: bytes::Bytes::new() }, None);
     }
 
     /// Sends `call`; a write that puts our name there carries the stamp that identifies it.
@@ -38,14 +31,7 @@ impl Lease {
         let base = self.observed.as_ref().filter(|_| conditional);
         let base = base.map(|observed| observed.record.version.clone());
         let id = self.outbox.send(call, give_up_at);
-        self.step = Step::Asking(InFlight {
-            id,
-            kind,
-            emitted: now.mono,
-            give_up_at,
-            stamp,
-            base,
-        });
+        self.step = Step::Asking(InFlight { id, kind, emitted: now.mono, give_up_at, stamp, base });
     }
 
     /// Sends a PUT over the record as last read and remembers the attempt.
@@ -53,22 +39,14 @@ impl Lease {
         let Some(observed) = &self.observed else {
             return self.read(now);
         };
-        let call = Call {
-            kind: Kind::Update,
-            body: observed.record.put_body(change, &self.config),
-        };
+        let call = Call { kind: Kind::Update, body: observed.record.put_body(change, &self.config) };
         self.remember(now, change.renew_time, episode, begins_term);
         self.ask(now, call, Some(change.renew_time));
     }
 
     pub(super) fn remember(&mut self, now: Now, renew_time: WallTime, episode: u64, begins_term: bool) {
         self.attempts.note_source(self.server_clock.corrects(now, self.config.skew_bound()));
-        self.attempts.remember(Attempt {
-            renew_time,
-            emitted: now.mono,
-            episode,
-            begins_term,
-        });
+        self.attempts.remember(Attempt { renew_time, emitted: now.mono, episode, begins_term });
     }
 
     /// What timestamps are written from: our wall clock, or the server's time where ours is off.
@@ -99,12 +77,7 @@ impl Lease {
             give_up_at = give_up_at.min(self.last_chance(now, term.until));
         }
         let id = self.outbox.refresh_credentials();
-        self.step = Step::Refreshing {
-            id,
-            give_up_at,
-            not_before,
-            then,
-        };
+        self.step = Step::Refreshing { id, give_up_at, not_before, then };
     }
 
     pub(super) fn refreshed(&mut self, now: Now, not_before: MonoTime, then: Next) {
@@ -154,7 +127,8 @@ impl Lease {
     /// Takes in a record that was read or that a write returned.
     pub(super) fn observe(&mut self, now: Now, record: Record) {
         let unchanged = self.observed.take().filter(|last| last.record.same_state(&record));
-        let twin = record.holder.identity() == Some(self.config.identity()) && record.nonce != Some(self.nonce);
+        let twin =
+            record.holder.identity() == Some(self.config.identity()) && record.nonce != Some(self.nonce);
         let reclaimable = if self.has_read {
             unchanged.as_ref().is_some_and(|last| last.reclaimable && last.record.nonce == record.nonce)
         } else {

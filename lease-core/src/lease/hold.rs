@@ -39,16 +39,8 @@ enum Standing {
 }
 
 impl Lease {
-    pub(super) fn begin_holding(
-        &mut self,
-        token: FencingToken,
-        until: MonoTime,
-        attempt: Attempt,
-    ) {
-        let uid = self
-            .observed
-            .as_ref()
-            .map(|observed| observed.record.version.uid.clone());
+    pub(super) fn begin_holding(&mut self, token: FencingToken, until: MonoTime, attempt: Attempt) {
+        let uid = self.observed.as_ref().map(|observed| observed.record.version.uid.clone());
         self.state = State::Holding(Term {
             token,
             until,
@@ -100,11 +92,7 @@ impl Lease {
             }
             Reply::Conflict => self.conflicted(now, term),
             Reply::Trouble(trouble) => {
-                let next = if trouble.definite && !reading {
-                    Next::Write
-                } else {
-                    Next::Read
-                };
+                let next = if trouble.definite && !reading { Next::Write } else { Next::Read };
                 self.holding_trouble(now, term, trouble, next);
             }
             Reply::Record(_) | Reply::Deleted | Reply::Absent => {
@@ -164,18 +152,12 @@ impl Lease {
     }
 
     fn standing(&self, term: &Term, record: &Record) -> Standing {
-        let last = self
-            .observed
-            .as_ref()
-            .and_then(|observed| observed.record.token());
+        let last = self.observed.as_ref().and_then(|observed| observed.record.token());
         if record.token() < last {
             return Standing::Stale;
         }
         if record.version.uid != term.uid || record.terminating {
-            let foreign = record
-                .holder
-                .identity()
-                .filter(|holder| *holder != self.config.identity());
+            let foreign = record.holder.identity().filter(|holder| *holder != self.config.identity());
             return Standing::Over(match foreign {
                 Some(by) if !record.terminating => LostReason::TakenOver { by: Some(by.clone()) },
                 _ => LostReason::Deleted,
@@ -191,13 +173,8 @@ impl Lease {
                 // Where somebody stripped the annotation, our acquireTime tells us from a twin.
                 let ours = record.nonce == Some(self.nonce)
                     || (record.nonce.is_none() && record.acquire_time == Some(term.acquire_time));
-                let attempt = record
-                    .renew_time
-                    .filter(|_| ours)
-                    .and_then(|time| self.attempts.find(time));
-                attempt.map_or(Standing::Over(LostReason::Twin), |attempt| {
-                    Standing::Ours(*attempt)
-                })
+                let attempt = record.renew_time.filter(|_| ours).and_then(|time| self.attempts.find(time));
+                attempt.map_or(Standing::Over(LostReason::Twin), |attempt| Standing::Ours(*attempt))
             }
         }
     }
@@ -233,10 +210,7 @@ impl Lease {
         let State::Holding(term) = std::mem::take(&mut self.state) else {
             return;
         };
-        self.outbox.event(Event::Lost {
-            token: term.token,
-            reason: reason.clone(),
-        });
+        self.outbox.event(Event::Lost { token: term.token, reason: reason.clone() });
         self.stop();
         // What we last wrote, or may still write, keeps naming us.
         self.litter = matches!(reason, LostReason::Expired { .. } | LostReason::Clock) || self.is_unsettled();

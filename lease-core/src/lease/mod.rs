@@ -131,10 +131,7 @@ impl Lease {
             config: Arc::new(config),
             nonce,
             rng,
-            now: Now {
-                mono: now.mono.min(LAST),
-                ..now
-            },
+            now: Now { mono: now.mono.min(LAST), ..now },
             outbox: Outbox::default(),
             step: Step::Rest,
             state: State::Idle,
@@ -188,11 +185,7 @@ impl Lease {
     /// happens by itself.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
-        if self.outbox.is_empty() {
-            self.alarm().map(|(at, _)| at)
-        } else {
-            Some(self.now.mono)
-        }
+        if self.outbox.is_empty() { self.alarm().map(|(at, _)| at) } else { Some(self.now.mono) }
     }
 
     /// Whether the lease is held at `now`: arithmetic on the deadline, right even if nobody polls.
@@ -201,10 +194,9 @@ impl Lease {
     #[must_use]
     pub fn check_alive(&self, now: MonoTime) -> Option<Held> {
         match &self.state {
-            State::Holding(term) if now.max(self.now.mono) < term.until => Some(Held {
-                until: term.until,
-                token: term.token,
-            }),
+            State::Holding(term) if now.max(self.now.mono) < term.until => {
+                Some(Held { until: term.until, token: term.token })
+            }
             _ => None,
         }
     }
@@ -292,9 +284,7 @@ impl Lease {
                 };
                 self.on_reply(now, &in_flight, Reply::Trouble(trouble));
             }
-            Step::Refreshing {
-                id, not_before, then, ..
-            } => {
+            Step::Refreshing { id, not_before, then, .. } => {
                 self.outbox.withdraw(id);
                 self.refreshed(now, not_before, then);
             }
@@ -319,10 +309,7 @@ impl Lease {
         match &self.state {
             State::Holding(term) => {
                 let outcome = AttemptOutcome::AlreadyHeld { token: term.token };
-                self.outbox.event(Event::AttemptEnded {
-                    command: Command::TryAcquire,
-                    outcome,
-                });
+                self.outbox.event(Event::AttemptEnded { command: Command::TryAcquire, outcome });
             }
             State::Contending(_) | State::Releasing(_) => self.goals.attempt = true,
             State::Idle | State::Waiting => {
@@ -337,10 +324,7 @@ impl Lease {
         match &self.state {
             State::Holding(term) => {
                 let outcome = AttemptOutcome::AlreadyHeld { token: term.token };
-                self.outbox.event(Event::AttemptEnded {
-                    command: Command::Campaign,
-                    outcome,
-                });
+                self.outbox.event(Event::AttemptEnded { command: Command::Campaign, outcome });
             }
             State::Contending(_) | State::Releasing(_) | State::Waiting => {
                 self.goals.campaign_unanswered = true;
@@ -364,15 +348,10 @@ impl Lease {
 
     fn cancel_goals(&mut self) {
         let goals = std::mem::take(&mut self.goals);
-        let unanswered = [
-            (goals.attempt, Command::TryAcquire),
-            (goals.campaign_unanswered, Command::Campaign),
-        ];
+        let unanswered =
+            [(goals.attempt, Command::TryAcquire), (goals.campaign_unanswered, Command::Campaign)];
         for (_, command) in unanswered.into_iter().filter(|(waits, _)| *waits) {
-            self.outbox.event(Event::AttemptEnded {
-                command,
-                outcome: AttemptOutcome::Cancelled,
-            });
+            self.outbox.event(Event::AttemptEnded { command, outcome: AttemptOutcome::Cancelled });
         }
     }
 
@@ -380,14 +359,9 @@ impl Lease {
         let Some(in_flight) = self.take_in_flight(id) else {
             return;
         };
-        let date = response
-            .headers()
-            .get(http::header::DATE)
-            .and_then(|value| value.to_str().ok());
+        let date = response.headers().get(http::header::DATE).and_then(|value| value.to_str().ok());
         if let Some(date) = date.and_then(timestamp::parse_http_date) {
-            let noted = self
-                .server_clock
-                .note(date, in_flight.emitted, now, self.config.skew_bound());
+            let noted = self.server_clock.note(date, in_flight.emitted, now, self.config.skew_bound());
             if let Some(event) = noted {
                 self.outbox.event(event);
             }
@@ -457,12 +431,9 @@ impl Lease {
 
     fn on_credentials(&mut self, now: Now, id: RequestId) {
         match &self.step {
-            Step::Refreshing {
-                id: wanted,
-                not_before,
-                then,
-                ..
-            } if *wanted == id && !self.outbox.is_waiting(id) => {
+            Step::Refreshing { id: wanted, not_before, then, .. }
+                if *wanted == id && !self.outbox.is_waiting(id) =>
+            {
                 let (not_before, then) = (*not_before, *then);
                 self.refreshed(now, not_before, then);
             }

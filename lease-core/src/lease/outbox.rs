@@ -12,17 +12,9 @@ use crate::wire::Call;
 /// An output that can be compared and hashed, unlike the `http::Request` that it becomes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Queued {
-    Send {
-        id: RequestId,
-        call: Call,
-        give_up_at: MonoTime,
-    },
-    Abort {
-        id: RequestId,
-    },
-    RefreshCredentials {
-        id: RequestId,
-    },
+    Send { id: RequestId, call: Call, give_up_at: MonoTime },
+    Abort { id: RequestId },
+    RefreshCredentials { id: RequestId },
     Event(Event),
 }
 

@@ -66,14 +66,7 @@ impl Lease {
         let vacate = self.config.release_policy() == ReleasePolicy::Vacate && !observed.record.quarantined;
         if !vacate {
             let body = observed.record.delete_body();
-            return self.ask(
-                now,
-                Call {
-                    kind: Kind::Delete,
-                    body,
-                },
-                None,
-            );
+            return self.ask(now, Call { kind: Kind::Delete, body }, None);
         }
         let renew_time = self.attempts.next_stamp(self.stamping_time(now));
         let change = Change {
@@ -85,14 +78,7 @@ impl Lease {
         };
         let body = observed.record.put_body(&change, &self.config);
         self.attempts.reserve(renew_time);
-        self.ask(
-            now,
-            Call {
-                kind: Kind::Update,
-                body,
-            },
-            None,
-        );
+        self.ask(now, Call { kind: Kind::Update, body }, None);
     }
 
     pub(super) fn releasing_reply(
@@ -113,11 +99,7 @@ impl Lease {
             Reply::Record(record) => self.releasing_record(now, acquire_time, kind, *record),
             Reply::Conflict => self.releasing_trouble(now, Trouble::definite(Problem::Conflict), Next::Read),
             Reply::Trouble(trouble) => {
-                let next = if trouble.definite && kind.writes() {
-                    Next::Write
-                } else {
-                    Next::Read
-                };
+                let next = if trouble.definite && kind.writes() { Next::Write } else { Next::Read };
                 self.releasing_trouble(now, trouble, next);
             }
         }
@@ -146,9 +128,7 @@ impl Lease {
             && acquire_time.is_some()
             && record.acquire_time == acquire_time
             && record.holder.identity() == Some(self.config.identity())
-            && record
-                .renew_time
-                .is_some_and(|time| self.attempts.find(time).is_some())
+            && record.renew_time.is_some_and(|time| self.attempts.find(time).is_some())
     }
 
     fn releasing_trouble(&mut self, now: Now, trouble: Trouble, next: Next) {
@@ -170,9 +150,7 @@ impl Lease {
         }
         let most = self.config.renew_interval();
         let delay = self.backoff(self.config.retry_delay(), failures, most);
-        let retry_at = now
-            .mono
-            .saturating_add(delay.max(trouble.retry_after.unwrap_or_default()));
+        let retry_at = now.mono.saturating_add(delay.max(trouble.retry_after.unwrap_or_default()));
         self.tell_trouble(trouble.problem, retry_at, give_up_at);
         self.pause(retry_at, next, WakeReason::Retry);
     }
@@ -189,10 +167,7 @@ impl Lease {
     fn unconfirmed(&mut self, now: Now, problem: Problem) {
         let expires_at = self.attempts.last_emitted().unwrap_or(now.mono);
         let expires_at = expires_at.saturating_add(self.config.lease_duration());
-        let outcome = ReleaseOutcome::Unconfirmed {
-            expires_at,
-            last: Some(problem),
-        };
+        let outcome = ReleaseOutcome::Unconfirmed { expires_at, last: Some(problem) };
         self.end_release(now, outcome);
     }
 

@@ -58,11 +58,7 @@ impl fmt::Display for RecordingError {
             Self::Empty => formatter.write_str("the recording is empty"),
             Self::Foreign => formatter.write_str("the file is not a recording of a lease"),
             Self::Newer { version } => {
-                write!(
-                    formatter,
-                    "the recording has format version {version}, newer than {}",
-                    super::VERSION
-                )
+                write!(formatter, "the recording has format version {version}, newer than {}", super::VERSION)
             }
             Self::Truncated { entries } => {
                 write!(formatter, "the recording was cut off after {entries} inputs")

@@ -95,26 +95,11 @@ pub(super) enum InputLine {
     TryAcquire,
     Campaign,
     Release,
-    Response {
-        id: u64,
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: Body,
-    },
-    Failed {
-        id: u64,
-        failure: FailureLine,
-    },
-    WatchChunk {
-        id: u64,
-        body: Body,
-    },
-    WatchClosed {
-        id: u64,
-    },
-    CredentialsReady {
-        id: u64,
-    },
+    Response { id: u64, status: u16, headers: Vec<(String, String)>, body: Body },
+    Failed { id: u64, failure: FailureLine },
+    WatchChunk { id: u64, body: Body },
+    WatchClosed { id: u64 },
+    CredentialsReady { id: u64 },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,12 +148,7 @@ impl HeaderLine {
             wall: start.now.wall.as_micros(),
             config: ConfigLine::new(&start.config),
         };
-        Self {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            dropped,
-            start,
-        }
+        Self { format: FORMAT.to_owned(), version: VERSION, dropped, start }
     }
 }
 
@@ -266,10 +246,7 @@ impl InputLine {
                     Failure::TooLarge => FailureLine::TooLarge,
                 },
             },
-            Input::WatchChunk { id, bytes } => Self::WatchChunk {
-                id: id.0,
-                body: Body::new(bytes),
-            },
+            Input::WatchChunk { id, bytes } => Self::WatchChunk { id: id.0, body: Body::new(bytes) },
             Input::WatchClosed { id } => Self::WatchClosed { id: id.0 },
             Input::CredentialsReady { id } => Self::CredentialsReady { id: id.0 },
         }
@@ -281,30 +258,18 @@ impl InputLine {
             Self::TryAcquire => Input::TryAcquire,
             Self::Campaign => Input::Campaign,
             Self::Release => Input::Release,
-            Self::Response {
-                id,
-                status,
-                headers,
-                body,
-            } => Input::Response {
-                id: RequestId(id),
-                response: response(status, &headers, body)?,
-            },
+            Self::Response { id, status, headers, body } => {
+                Input::Response { id: RequestId(id), response: response(status, &headers, body)? }
+            }
             Self::Failed { id, failure } => {
                 let failure = match failure {
                     FailureLine::NotSent => Failure::NotSent,
                     FailureLine::Unknown => Failure::Unknown,
                     FailureLine::TooLarge => Failure::TooLarge,
                 };
-                Input::Failed {
-                    id: RequestId(id),
-                    failure,
-                }
+                Input::Failed { id: RequestId(id), failure }
             }
-            Self::WatchChunk { id, body } => Input::WatchChunk {
-                id: RequestId(id),
-                bytes: body.bytes()?,
-            },
+            Self::WatchChunk { id, body } => Input::WatchChunk { id: RequestId(id), bytes: body.bytes()? },
             Self::WatchClosed { id } => Input::WatchClosed { id: RequestId(id) },
             Self::CredentialsReady { id } => Input::CredentialsReady { id: RequestId(id) },
         })
@@ -317,9 +282,7 @@ fn response(status: u16, headers: &[(String, String)], body: Body) -> Result<Res
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| LineProblem::Header)?;
         let value = unescape(value).and_then(|value| HeaderValue::from_bytes(&value).ok());
-        response
-            .headers_mut()
-            .append(name, value.ok_or(LineProblem::Header)?);
+        response.headers_mut().append(name, value.ok_or(LineProblem::Header)?);
     }
     Ok(response)
 }
@@ -327,12 +290,7 @@ fn response(status: u16, headers: &[(String, String)], body: Body) -> Result<Res
 impl OutputLine {
     fn new(output: &Output) -> Self {
         match output {
-            Output::Action(Action::Send {
-                id,
-                request,
-                give_up_at,
-                max_body,
-            }) => Self::Send(RequestLine {
+            Output::Action(Action::Send { id, request, give_up_at, max_body }) => Self::Send(RequestLine {
                 give_up_at: Some(give_up_at.as_nanos()),
                 max_body: Some(*max_body),
                 ..RequestLine::new(*id, request)
@@ -343,10 +301,9 @@ impl OutputLine {
             Output::Action(Action::Abort { id }) => Self::Abort { id: id.0 },
             Output::Action(Action::RefreshCredentials { id }) => Self::RefreshCredentials { id: id.0 },
             Output::Event(event) => Self::Event(format!("{event:?}")),
-            Output::Idle { wake, reason } => Self::Idle {
-                wake: wake.map(MonoTime::as_nanos),
-                reason: format!("{reason:?}"),
-            },
+            Output::Idle { wake, reason } => {
+                Self::Idle { wake: wake.map(MonoTime::as_nanos), reason: format!("{reason:?}") }
+            }
         }
     }
 }
@@ -373,9 +330,7 @@ pub(super) fn output(output: &Output) -> Value {
 /// In the order of their names, so that it does not hang on a hash.
 fn headers(headers: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> Vec<(String, String)> {
     let kept = headers.iter().filter(|(name, _)| keep(name));
-    let mut list: Vec<_> = kept
-        .map(|(name, value)| (name.to_string(), escape(value.as_bytes())))
-        .collect();
+    let mut list: Vec<_> = kept.map(|(name, value)| (name.to_string(), escape(value.as_bytes()))).collect();
     list.sort_by(|one, other| one.0.cmp(&other.0));
     list
 }
@@ -421,19 +376,13 @@ impl Body {
     fn bytes(self) -> Result<Bytes, LineProblem> {
         match self {
             Self::Text(text) => Ok(text.into()),
-            Self::Hex(digits) => Ok(from_hex(digits.as_bytes())
-                .ok_or(LineProblem::Hexadecimal)?
-                .into()),
+            Self::Hex(digits) => Ok(from_hex(digits.as_bytes()).ok_or(LineProblem::Hexadecimal)?.into()),
         }
     }
 }
 
 fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = digits.chunks(2).map(|pair| match pair {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
         _ => None,
@@ -442,10 +391,7 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
 }
 
 pub(super) fn now(mono: u64, wall: i64) -> Now {
-    Now {
-        mono: MonoTime::from_nanos(mono),
-        wall: WallTime::from_micros(wall),
-    }
+    Now { mono: MonoTime::from_nanos(mono), wall: WallTime::from_micros(wall) }
 }
 
 fn nanos(duration: Duration) -> u64 {

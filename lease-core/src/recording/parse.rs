@@ -17,11 +17,7 @@ impl Recording {
         let mut lines = text.split_inclusive('\n').zip(1..);
         let (header, _) = lines.next().ok_or(RecordingError::Empty)?;
         let header = parse_header(header)?;
-        let start = header
-            .start
-            .start()
-            .ok_or(RecordingError::Foreign)?
-            .map_err(RecordingError::Config)?;
+        let start = header.start.start().ok_or(RecordingError::Foreign)?.map_err(RecordingError::Config)?;
         let mut entries = Vec::new();
         let mut ended = false;
         for (text, line) in lines {
@@ -30,9 +26,7 @@ impl Recording {
                 return Err(wrong(LineProblem::AfterTheEnd));
             }
             let Some(text) = text.strip_suffix('\n') else {
-                return Err(RecordingError::Truncated {
-                    entries: entries.len(),
-                });
+                return Err(RecordingError::Truncated { entries: entries.len() });
             };
             match parse_line(text).map_err(wrong)? {
                 Line::Entry(entry) => entries.push(*entry),
@@ -41,15 +35,9 @@ impl Recording {
             }
         }
         if !ended {
-            return Err(RecordingError::Truncated {
-                entries: entries.len(),
-            });
+            return Err(RecordingError::Truncated { entries: entries.len() });
         }
-        Ok(Self {
-            start,
-            dropped: header.dropped,
-            entries,
-        })
+        Ok(Self { start, dropped: header.dropped, entries })
     }
 }
 
@@ -65,14 +53,10 @@ fn parse_header(line: &str) -> Result<HeaderLine, RecordingError> {
         return Err(RecordingError::Foreign);
     }
     if kind.version > u64::from(VERSION) {
-        return Err(RecordingError::Newer {
-            version: kind.version,
-        });
+        return Err(RecordingError::Newer { version: kind.version });
     }
-    serde_json::from_str(line).map_err(|error| RecordingError::Line {
-        line: 1,
-        problem: LineProblem::Shape(error.to_string()),
-    })
+    serde_json::from_str(line)
+        .map_err(|error| RecordingError::Line { line: 1, problem: LineProblem::Shape(error.to_string()) })
 }
 
 enum Line {

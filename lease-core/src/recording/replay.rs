@@ -18,9 +18,7 @@ impl Recording {
     /// [`ReplayError::Wrapped`] when inputs are missing, [`ReplayError::Differs`] with the first difference.
     pub fn replay(&self) -> Result<Lease, ReplayError> {
         if self.dropped > 0 {
-            return Err(ReplayError::Wrapped {
-                dropped: self.dropped,
-            });
+            return Err(ReplayError::Wrapped { dropped: self.dropped });
         }
         let mut machine = self.start.machine();
         for (index, entry) in self.entries.iter().enumerate() {
@@ -39,10 +37,5 @@ fn compare(entry: usize, output: usize, recorded: &Value, replayed: &Value) -> R
         return Ok(());
     }
     let (recorded, replayed) = (recorded.to_string(), replayed.to_string());
-    Err(ReplayError::Differs(Box::new(Difference {
-        entry,
-        output,
-        recorded,
-        replayed,
-    })))
+    Err(ReplayError::Differs(Box::new(Difference { entry, output, recorded, replayed })))
 }

@@ -54,12 +54,7 @@ impl Ring {
             Input::WatchChunk { bytes, .. } => bytes.len(),
             _ => 0,
         };
-        let entry = Entry {
-            now,
-            input: input.clone(),
-            outputs: Vec::new(),
-            bytes: body + OVERHEAD,
-        };
+        let entry = Entry { now, input: input.clone(), outputs: Vec::new(), bytes: body + OVERHEAD };
         self.bytes += entry.bytes;
         self.entries.push_back(entry);
         self.make_room();
@@ -78,10 +73,7 @@ impl Ring {
             _ => 0,
         };
         // A driver that polls again after an idle hears the same again.
-        if matches!(
-            (entry.outputs.last(), output),
-            (Some(Output::Idle { .. }), Output::Idle { .. })
-        ) {
+        if matches!((entry.outputs.last(), output), (Some(Output::Idle { .. }), Output::Idle { .. })) {
             return;
         }
         entry.bytes += body + OVERHEAD;
@@ -135,12 +127,7 @@ impl Ring {
             };
             push_line(&mut text, &line);
         }
-        push_line(
-            &mut text,
-            &EndLine {
-                end: self.entries.len(),
-            },
-        );
+        push_line(&mut text, &EndLine { end: self.entries.len() });
         text
     }
 }

@@ -22,19 +22,12 @@ fn start() -> Start {
         .max_body(5000)
         .build()
         .unwrap();
-    Start {
-        config,
-        seed: Seed(u128::MAX - 5),
-        now: at(7),
-    }
+    Start { config, seed: Seed(u128::MAX - 5), now: at(7) }
 }
 
 fn at(second: u64) -> Now {
     let wall = WallTime::from_micros(1_700_000_000_000_000 + i64::try_from(second).unwrap() * 1_000_000);
-    Now {
-        mono: MonoTime::from_nanos(second * 1_000_000_000),
-        wall,
-    }
+    Now { mono: MonoTime::from_nanos(second * 1_000_000_000), wall }
 }
 
 fn response(id: u64, status: u16, body: &'static [u8]) -> Input {
@@ -46,41 +39,22 @@ fn response(id: u64, status: u16, body: &'static [u8]) -> Input {
         .header("set-cookie", "s3cr3t")
         .body(Bytes::from_static(body))
         .unwrap();
-    Input::Response {
-        id: RequestId(id),
-        response,
-    }
+    Input::Response { id: RequestId(id), response }
 }
 
 /// Every kind of input, some of them strays.
 fn inputs() -> Vec<Input> {
     vec![
         Input::TryAcquire,
-        response(
-            1,
-            404,
-            br#"{"kind":"Status","details":{"name":"job"},"code":404}"#,
-        ),
+        response(1, 404, br#"{"kind":"Status","details":{"name":"job"},"code":404}"#),
         response(1, 200, b"\xff\xfe not text"),
-        Input::Failed {
-            id: RequestId(2),
-            failure: Failure::NotSent,
-        },
-        Input::Failed {
-            id: RequestId(3),
-            failure: Failure::Unknown,
-        },
-        Input::Failed {
-            id: RequestId(4),
-            failure: Failure::TooLarge,
-        },
+        Input::Failed { id: RequestId(2), failure: Failure::NotSent },
+        Input::Failed { id: RequestId(3), failure: Failure::Unknown },
+        Input::Failed { id: RequestId(4), failure: Failure::TooLarge },
         Input::Campaign,
         Input::Tick,
         response(5, 503, b""),
-        Input::WatchChunk {
-            id: RequestId(9),
-            bytes: Bytes::from_static(b"{}\n"),
-        },
+        Input::WatchChunk { id: RequestId(9), bytes: Bytes::from_static(b"{}\n") },
         Input::WatchClosed { id: RequestId(9) },
         Input::CredentialsReady { id: RequestId(9) },
         Input::Tick,
@@ -119,12 +93,7 @@ fn a_recording_is_replayed_bit_for_bit() {
         }
         // Headers come back in another order.
         match (entry.input(), &input) {
-            (
-                Input::Response { response: read, .. },
-                Input::Response {
-                    response: written, ..
-                },
-            ) => {
+            (Input::Response { response: read, .. }, Input::Response { response: written, .. }) => {
                 assert_eq!(read.status(), written.status());
                 assert_eq!(read.headers(), written.headers());
                 assert_eq!(read.body(), written.body());
@@ -163,12 +132,8 @@ fn there_are_no_secrets_in_it() {
         .header("accept", "application/json")
         .body(Bytes::new())
         .unwrap();
-    let send = Action::Send {
-        id: RequestId(1),
-        request,
-        give_up_at: MonoTime::from_nanos(1),
-        max_body: 4096,
-    };
+    let send =
+        Action::Send { id: RequestId(1), request, give_up_at: MonoTime::from_nanos(1), max_body: 4096 };
     ring.output(&Output::Action(send));
     let text = ring.to_text();
     assert!(!text.contains("s3cr3t"), "{text}");
@@ -178,22 +143,14 @@ fn there_are_no_secrets_in_it() {
 #[test]
 fn the_first_output_that_differs_is_reported() {
     let (ring, _) = record(100);
-    let text = ring
-        .to_text()
-        .replacen("\"give_up_at\":11", "\"give_up_at\":12", 1);
+    let text = ring.to_text().replacen("\"give_up_at\":11", "\"give_up_at\":12", 1);
     assert_ne!(text, ring.to_text());
     let Err(ReplayError::Differs(difference)) = Recording::parse(&text).unwrap().replay() else {
         panic!("the difference was not found");
     };
     assert_eq!((difference.entry, difference.output), (0, 0));
-    assert!(
-        difference.recorded.contains("\"give_up_at\":12"),
-        "{difference:?}"
-    );
-    assert!(
-        difference.replayed.contains("\"give_up_at\":11"),
-        "{difference:?}"
-    );
+    assert!(difference.recorded.contains("\"give_up_at\":12"), "{difference:?}");
+    assert!(difference.replayed.contains("\"give_up_at\":11"), "{difference:?}");
 }
 
 #[test]
@@ -212,10 +169,7 @@ fn a_ring_is_bounded_and_says_what_is_missing() {
     assert_eq!((ring.len(), ring.dropped()), (4, 12));
     let recording = Recording::parse(&ring.to_text()).unwrap();
     assert_eq!(recording.dropped(), 12);
-    assert_eq!(
-        recording.replay().unwrap_err(),
-        ReplayError::Wrapped { dropped: 12 }
-    );
+    assert_eq!(recording.replay().unwrap_err(), ReplayError::Wrapped { dropped: 12 });
 
     let mut ring = Ring::new(start(), 1000, 10_000);
     for second in 8..200 {
@@ -244,17 +198,9 @@ fn what_is_no_recording_is_told_apart() {
 
     let lines: Vec<_> = text.split_inclusive('\n').collect();
     let cut = lines[..3].concat();
-    assert_eq!(
-        parse(&cut),
-        RecordingError::Truncated { entries: 2 },
-        "at the end of a line"
-    );
+    assert_eq!(parse(&cut), RecordingError::Truncated { entries: 2 }, "at the end of a line");
     let cut = &text[..lines[0].len() + lines[1].len() + 10];
-    assert_eq!(
-        parse(cut),
-        RecordingError::Truncated { entries: 1 },
-        "within a line"
-    );
+    assert_eq!(parse(cut), RecordingError::Truncated { entries: 1 }, "within a line");
     assert_eq!(parse(lines[0]), RecordingError::Truncated { entries: 0 });
 
     let at_line = |line, problem| RecordingError::Line { line, problem };
@@ -265,16 +211,7 @@ fn what_is_no_recording_is_told_apart() {
     let status = text.replacen("\"status\":404", "\"status\":9", 1);
     assert_eq!(parse(&status), at_line(3, LineProblem::Status));
     let garbage = parse(&text.replacen("\"try_acquire\"", "\"try\"", 1));
-    assert!(
-        matches!(
-            garbage,
-            RecordingError::Line {
-                line: 2,
-                problem: LineProblem::Shape(_)
-            }
-        ),
-        "{garbage}"
-    );
+    assert!(matches!(garbage, RecordingError::Line { line: 2, problem: LineProblem::Shape(_) }), "{garbage}");
 }
 
 #[test]

@@ -40,10 +40,7 @@ impl Fields {
 
 /// Appends `text` as a JSON string.
 pub(crate) fn write_string(text: &str, json: &mut String) {
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
         json.push('"');
         json.push_str(text);
         json.push('"');
@@ -106,9 +103,7 @@ impl<'de> Deserialize<'de> for Object {
                             (object.metadata, object.annotations) = (metadata.fields, metadata.annotations);
                         }
                         "spec" => object.spec = map.next_value()?,
-                        _ => object
-                            .top
-                            .insert(key, map.next_value::<&RawValue>()?.get().into()),
+                        _ => object.top.insert(key, map.next_value::<&RawValue>()?.get().into()),
                     }
                 }
                 Ok(object)
@@ -140,9 +135,7 @@ impl<'de> Deserialize<'de> for Metadata {
                     if &*key == "annotations" {
                         metadata.annotations = map.next_value()?;
                     } else {
-                        metadata
-                            .fields
-                            .insert(key, map.next_value::<&RawValue>()?.get().into());
+                        metadata.fields.insert(key, map.next_value::<&RawValue>()?.get().into());
                     }
                 }
                 Ok(metadata)

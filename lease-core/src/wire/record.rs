@@ -18,13 +18,8 @@ const NONCE: &str = "lease-core.rs/nonce";
 const QUARANTINE: &str = "lease-core.rs/quarantine";
 const API_VERSION: &str = "coordination.k8s.io/v1";
 /// What a contender's observation is keyed on, with the UID.
-const STATE: [&str; 5] = [
-    "holderIdentity",
-    "acquireTime",
-    "renewTime",
-    "leaseDurationSeconds",
-    "leaseTransitions",
-];
+const STATE: [&str; 5] =
+    ["holderIdentity", "acquireTime", "renewTime", "leaseDurationSeconds", "leaseTransitions"];
 
 /// One state of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,13 +97,8 @@ pub(crate) struct Create {
 
 impl Record {
     pub(crate) fn parse(body: &[u8], config: &Config) -> Result<Self, Malformation> {
-        let object: Object = serde_json::from_slice(body).map_err(|error| {
-            if error.is_data() {
-                Malformation::NotALease
-            } else {
-                Malformation::NotJson
-            }
-        })?;
+        let object: Object = serde_json::from_slice(body)
+            .map_err(|error| if error.is_data() { Malformation::NotALease } else { Malformation::NotJson })?;
         let says = |fields: &Fields, key: &str, wanted: &str| fields.string(key).as_deref() == Some(wanted);
         if !says(&object.top, "kind", "Lease") || !says(&object.top, "apiVersion", API_VERSION) {
             return Err(Malformation::NotALease);
@@ -125,18 +115,12 @@ impl Record {
         let holder = read_holder(&object.spec);
         let time = |key: &str| timestamp::parse(&object.spec.string(key)?);
         Ok(Self {
-            version: Version {
-                uid: uid.into(),
-                resource_version: resource_version.into(),
-            },
+            version: Version { uid: uid.into(), resource_version: resource_version.into() },
             acquire_time: time("acquireTime"),
             renew_time: time("renewTime"),
             nonce: read_nonce(&object.annotations, &holder),
             quarantined: object.annotations.raw(QUARANTINE).is_some(),
-            terminating: object
-                .metadata
-                .raw("deletionTimestamp")
-                .is_some_and(|raw| raw != "null"),
+            terminating: object.metadata.raw("deletionTimestamp").is_some_and(|raw| raw != "null"),
             holder,
             object,
         })
@@ -146,9 +130,7 @@ impl Record {
     /// label edit must not prolong a lease.
     pub(crate) fn same_state(&self, other: &Self) -> bool {
         self.version.uid == other.version.uid
-            && STATE
-                .iter()
-                .all(|key| self.object.spec.raw(key) == other.object.spec.raw(key))
+            && STATE.iter().all(|key| self.object.spec.raw(key) == other.object.spec.raw(key))
     }
 
     /// The record's own duration, rounded up; `None` when it is missing, not positive or not a number.
@@ -166,12 +148,7 @@ impl Record {
     /// The number of changes of holder, missing and odd ones count as 0.
     fn transitions(&self) -> i32 {
         let read = |raw: &str| raw.parse::<i64>().ok();
-        let number = self
-            .object
-            .spec
-            .raw("leaseTransitions")
-            .and_then(read)
-            .unwrap_or(0);
+        let number = self.object.spec.raw("leaseTransitions").and_then(read).unwrap_or(0);
         i32::try_from(number.clamp(0, i64::from(i32::MAX))).unwrap_or(0)
     }
 
@@ -205,12 +182,7 @@ impl Record {
                 write_time("acquireTime", time, &mut json);
             }
             None => self.object.spec.write_all_but(
-                &[
-                    "holderIdentity",
-                    "renewTime",
-                    "leaseDurationSeconds",
-                    "leaseTransitions",
-                ],
+                &["holderIdentity", "renewTime", "leaseDurationSeconds", "leaseTransitions"],
                 &mut json,
             ),
         }
@@ -262,9 +234,7 @@ impl Create {
 }
 
 fn push_numbers(duration: i32, transitions: i32, json: &mut String) {
-    json.push_str(&format!(
-        ",\"leaseDurationSeconds\":{duration},\"leaseTransitions\":{transitions}"
-    ));
+    json.push_str(&format!(",\"leaseDurationSeconds\":{duration},\"leaseTransitions\":{transitions}"));
 }
 
 fn write_time(key: &str, time: WallTime, json: &mut String) {

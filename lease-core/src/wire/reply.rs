@@ -39,19 +39,11 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     pub(crate) fn unclear(problem: Problem) -> Self {
-        Self {
-            problem,
-            definite: false,
-            retry_after: None,
-        }
+        Self { problem, definite: false, retry_after: None }
     }
 
     pub(crate) fn definite(problem: Problem) -> Self {
-        Self {
-            problem,
-            definite: true,
-            retry_after: None,
-        }
+        Self { problem, definite: true, retry_after: None }
     }
 }
 
@@ -80,13 +72,7 @@ impl Reply {
     fn failure(kind: Kind, code: StatusCode, response: &Response<Bytes>, config: &Config) -> Self {
         let retry_after = retry_after(response.headers());
         let said = Status::parse(response.body()).filter(Status::is_failure);
-        let message = || {
-            Message::new(
-                said.as_ref()
-                    .and_then(|said| said.message.as_deref())
-                    .unwrap_or(""),
-            )
-        };
+        let message = || Message::new(said.as_ref().and_then(|said| said.message.as_deref()).unwrap_or(""));
         let problem = match (code.as_u16(), &said) {
             (404, Some(said)) if said.names_namespace() => Problem::NamespaceMissing,
             (404, Some(said)) if said.names_lease(config.name()) => match kind {
@@ -98,35 +84,20 @@ impl Reply {
             (409, Some(_)) if kind.writes() => return Self::Conflict,
             (401, _) => Problem::Unauthorized,
             (403, Some(said)) if said.has_cause("NamespaceTerminating") => Problem::NamespaceTerminating,
-            (403, Some(_)) => Problem::Forbidden {
-                verb: kind.verb(),
-                message: message(),
-            },
+            (403, Some(_)) => Problem::Forbidden { verb: kind.verb(), message: message() },
             (429, _) => Problem::TooManyRequests { retry_after },
-            (code @ (400 | 402 | 405..=408 | 410..=428 | 430..=499), Some(_)) => Problem::Refused {
-                code,
-                message: message(),
-            },
+            (code @ (400 | 402 | 405..=408 | 410..=428 | 430..=499), Some(_)) => {
+                Problem::Refused { code, message: message() }
+            }
             (code @ 300..=399, _) => return Self::unclear(Problem::Redirect { code }),
             (200..=299, _) => return Self::unclear(Problem::Malformed(Malformation::NotALease)),
             (code, _) => {
-                let problem = Problem::Status {
-                    code,
-                    message: message(),
-                };
-                return Self::Trouble(Trouble {
-                    problem,
-                    definite: false,
-                    retry_after,
-                });
+                let problem = Problem::Status { code, message: message() };
+                return Self::Trouble(Trouble { problem, definite: false, retry_after });
             }
         };
         // Without a Status the answer is not the API server's: somebody between us may say anything.
-        Self::Trouble(Trouble {
-            problem,
-            definite: said.is_some(),
-            retry_after,
-        })
+        Self::Trouble(Trouble { problem, definite: said.is_some(), retry_after })
     }
 
     fn unclear(problem: Problem) -> Self {

@@ -42,10 +42,7 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn into_request(self, config: &Config) -> Request<Bytes> {
         // The names were validated: nothing in them needs to be encoded.
-        let collection = format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
-            config.namespace()
-        );
+        let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", config.namespace());
         let (method, path) = match self.kind {
             Kind::Read => (Method::GET, format!("{collection}/{}", config.name())),
             Kind::Create => (Method::POST, collection),

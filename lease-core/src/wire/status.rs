@@ -56,17 +56,11 @@ impl Status {
     }
 
     pub(super) fn names_namespace(&self) -> bool {
-        self.details
-            .as_ref()
-            .is_some_and(|details| details.kind.as_deref() == Some("namespaces"))
+        self.details.as_ref().is_some_and(|details| details.kind.as_deref() == Some("namespaces"))
     }
 
     pub(super) fn has_cause(&self, wanted: &str) -> bool {
-        let causes = self
-            .details
-            .as_ref()
-            .and_then(|details| details.causes.as_deref())
-            .unwrap_or_default();
+        let causes = self.details.as_ref().and_then(|details| details.causes.as_deref()).unwrap_or_default();
         causes.iter().any(|cause| cause.reason.as_deref() == Some(wanted))
     }
 }

@@ -1,6 +1,6 @@
 //! What follows each recorded answer.
 
-use crate::State::{self, Creating, Reading, Releasing, Renewing, Taking};
+use crate::scene::State::{self, Creating, Reading, Releasing, Renewing, Taking};
 
 /// What a machine waits for, the status and the name of the recorded case, and what follows.
 #[rustfmt::skip]
@@ -87,8 +87,8 @@ pub(crate) const EXPECTED: &[(State, u16, &str, &str)] = &[
     (Renewing, 200, "put clear holder to empty string", "NotConfirmed, then GET"),
     (Renewing, 200, "put drop holder", "NotConfirmed, then GET"),
     (Renewing, 200, "put annotations kept", "NotConfirmed, then GET"),
-    (Renewing, 200, "put takeover of terminating object", "NotConfirmed, then GET"),
-    (Renewing, 200, "put that removes the finalizer", "NotConfirmed, then GET"),
+    (Renewing, 200, "put takeover of terminating object", "lost, Deleted"),
+    (Renewing, 200, "put that removes the finalizer", "lost, Deleted"),
     (Renewing, 400, "put transitions beyond i32", "refused 400, then PUT"),
     (Renewing, 400, "put renewTime year 10000", "refused 400, then PUT"),
     (Renewing, 200, "put lower renewTime", "NotConfirmed, then GET"),

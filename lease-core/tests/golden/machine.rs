@@ -33,19 +33,14 @@ impl Machine {
         let mut builder = config();
         let mut seed = 1;
         for word in words {
-            let (key, value) = word
-                .split_once('=')
-                .ok_or(format!("{word}: key=value is wanted"))?;
+            let (key, value) = word.split_once('=').ok_or(format!("{word}: key=value is wanted"))?;
             match key {
                 "seed" => seed = value.parse().map_err(|_| format!("{value} is no seed"))?,
                 _ => builder = setting(builder, key, value)?,
             }
         }
         let holder = Holder::seeded(builder, seed);
-        let render = Renderer {
-            start: holder.now.mono,
-            nonce: holder.lease.nonce(),
-        };
+        let render = Renderer { start: holder.now.mono, nonce: holder.lease.nonce() };
         let (elapsed, wall_steps, mono_steps) = (Duration::ZERO, 0, 0);
         Ok(Self {
             holder,
@@ -63,15 +58,8 @@ impl Machine {
         self.elapsed += time;
         let steps = Duration::from_micros(self.mono_steps.unsigned_abs());
         let mono = self.render.start.saturating_add(self.elapsed);
-        let mono = if self.mono_steps < 0 {
-            mono.saturating_sub(steps)
-        } else {
-            mono.saturating_add(steps)
-        };
-        self.holder.now = Now {
-            mono,
-            wall: WallTime::from_micros(self.true_micros() + self.wall_steps),
-        };
+        let mono = if self.mono_steps < 0 { mono.saturating_sub(steps) } else { mono.saturating_add(steps) };
+        self.holder.now = Now { mono, wall: WallTime::from_micros(self.true_micros() + self.wall_steps) };
     }
 
     fn true_micros(&self) -> i64 {
@@ -91,27 +79,17 @@ impl Machine {
                 return Ok(Vec::new());
             }
             "wall" | "mono" => {
-                *(if *command == "wall" {
-                    &mut self.wall_steps
-                } else {
-                    &mut self.mono_steps
-                }) += distance()?;
+                *(if *command == "wall" { &mut self.wall_steps } else { &mut self.mono_steps }) +=
+                    distance()?;
                 self.pass(Duration::ZERO);
                 return Ok(Vec::new());
             }
             "date" => {
-                self.date = if argument == "off" {
-                    None
-                } else {
-                    Some(distance()?)
-                };
+                self.date = if argument == "off" { None } else { Some(distance()?) };
                 return Ok(Vec::new());
             }
             "alive" => {
-                return Ok(vec![
-                    self.render
-                        .held(self.holder.lease.check_alive(self.holder.now.mono)),
-                ]);
+                return Ok(vec![self.render.held(self.holder.lease.check_alive(self.holder.now.mono))]);
             }
             "at" => {
                 let target = self.render.start.saturating_add(length()?);
@@ -123,24 +101,17 @@ impl Machine {
             }
             "tick" => Input::Tick,
             "wake" => {
-                let wake = self
-                    .holder
-                    .lease
-                    .poll_timeout()
-                    .ok_or("there is nothing to wake for")?;
+                let wake = self.holder.lease.poll_timeout().ok_or("there is nothing to wake for")?;
                 self.pass(wake.saturating_since(self.holder.now.mono));
                 Input::Tick
             }
             "acquire" => Input::TryAcquire,
             "campaign" => Input::Campaign,
             "release" => Input::Release,
-            "credentials" => Input::CredentialsReady {
-                id: self.refresh.ok_or("no credentials were asked for")?,
-            },
-            "fail" => Input::Failed {
-                id: self.request(rest, "to")?.id,
-                failure: failure(argument)?,
-            },
+            "credentials" => {
+                Input::CredentialsReady { id: self.refresh.ok_or("no credentials were asked for")? }
+            }
+            "fail" => Input::Failed { id: self.request(rest, "to")?.id, failure: failure(argument)? },
             "accept" => self.accepted(rest)?,
             "reply" => self.replied(line, rest)?,
             other => return Err(format!("{other} is no input that is known here")),
@@ -154,17 +125,8 @@ impl Machine {
         let mut lines = Vec::new();
         loop {
             match self.holder.lease.poll() {
-                Output::Action(Action::Send {
-                    id,
-                    request,
-                    give_up_at,
-                    ..
-                }) => {
-                    let sent = Sent {
-                        id,
-                        request,
-                        give_up_at,
-                    };
+                Output::Action(Action::Send { id, request, give_up_at, .. }) => {
+                    let sent = Sent { id, request, give_up_at };
                     lines.push(self.render.sent(&sent));
                     self.sent.push(sent);
                 }
@@ -189,9 +151,7 @@ impl Machine {
 
     /// The request that `key=#3` names, or the last one.
     fn request(&self, words: &[&str], key: &str) -> Result<&Sent, String> {
-        let named = words
-            .iter()
-            .find_map(|word| word.strip_prefix(key)?.strip_prefix("=#"));
+        let named = words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix("=#"));
         match named {
             Some(number) => self.sent.iter().find(|sent| sent.id.0.to_string() == number),
             None => self.sent.last(),
@@ -205,11 +165,7 @@ impl Machine {
         let response = match *request.method() {
             Method::DELETE => Response::new(Bytes::from(deleted().to_string())),
             Method::POST | Method::PUT => {
-                let code = if request.method() == Method::POST {
-                    "201"
-                } else {
-                    "200"
-                };
+                let code = if request.method() == Method::POST { "201" } else { "200" };
                 let all = [&[code, "written"], words].concat();
                 Reply::parse(&all)?.response(Some(request), &self.render.nonce.to_string())?
             }
@@ -222,13 +178,8 @@ impl Machine {
         if words.first() == Some(&"raw") {
             let mut parts = line.splitn(4, ' ').skip(2);
             let (code, body) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-            let response = Response::builder()
-                .status(code)
-                .body(Bytes::from(body.to_owned()));
-            return Ok(self.dated(
-                self.request(&[], "to")?.id,
-                response.map_err(|error| error.to_string())?,
-            ));
+            let response = Response::builder().status(code).body(Bytes::from(body.to_owned()));
+            return Ok(self.dated(self.request(&[], "to")?.id, response.map_err(|error| error.to_string())?));
         }
         let reply = Reply::parse(words)?;
         let is_write = |sent: &&Sent| matches!(*sent.method(), Method::POST | Method::PUT);
@@ -288,8 +239,5 @@ pub(crate) fn default_machine() -> Machine {
 
 #[test]
 fn the_start_is_not_zero() {
-    assert!(
-        default_machine().render.start > ms(0),
-        "arithmetic below the start must show"
-    );
+    assert!(default_machine().render.start > ms(0), "arithmetic below the start must show");
 }

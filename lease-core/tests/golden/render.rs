@@ -27,20 +27,11 @@ impl Renderer {
             "GET" => "lease".to_owned(),
             "DELETE" => {
                 let given = &sent.body()["preconditions"];
-                format!(
-                    "rv={} uid={}",
-                    word(&given["resourceVersion"]),
-                    uid(&given["uid"])
-                )
+                format!("rv={} uid={}", word(&given["resourceVersion"]), uid(&given["uid"]))
             }
             _ => self.record(&sent.body()),
         };
-        format!(
-            "{} {} {what} give-up {}",
-            sent.id,
-            sent.method(),
-            self.instant(sent.give_up_at)
-        )
+        format!("{} {} {what} give-up {}", sent.id, sent.method(), self.instant(sent.give_up_at))
     }
 
     /// A record that is about to be written.
@@ -56,10 +47,7 @@ impl Renderer {
         words.push(format!("holder={}", word(&spec["holderIdentity"])));
         for (key, name) in [("renewTime", "renew"), ("acquireTime", "acquire")] {
             if let Some(time) = spec.get(key) {
-                words.push(format!(
-                    "{name}={}",
-                    time.as_str().map_or_else(|| time.to_string(), relative)
-                ));
+                words.push(format!("{name}={}", time.as_str().map_or_else(|| time.to_string(), relative)));
             }
         }
         words.push(format!("duration={}", spec["leaseDurationSeconds"]));
@@ -100,11 +88,7 @@ impl Renderer {
 
     pub(crate) fn event(&self, event: &Event) -> String {
         let text = match event {
-            Event::Acquired {
-                token,
-                until,
-                acquisition,
-            } => {
+            Event::Acquired { token, until, acquisition } => {
                 format!(
                     "acquired token={token} until {} {}",
                     self.instant(*until),
@@ -123,10 +107,7 @@ impl Renderer {
             }
             Event::ReleaseEnded { outcome } => format!("release: {}", self.release(outcome)),
             Event::HolderChanged { holder } => {
-                format!(
-                    "holder is {}",
-                    holder.as_ref().map_or("nobody", |holder| holder.as_str())
-                )
+                format!("holder is {}", holder.as_ref().map_or("nobody", |holder| holder.as_str()))
             }
             Event::Trouble { problem, retry_at } => match retry_at {
                 Some(at) => format!("trouble, retry {} ({problem})", self.instant(*at)),
@@ -135,10 +116,7 @@ impl Renderer {
             Event::DuplicateIdentity => "duplicate identity".to_owned(),
             Event::ForeignTtlCut { claimed } => format!("foreign ttl cut, claimed {}s", claimed.as_secs()),
             Event::ClockSuspect { offset_micros } => {
-                format!(
-                    "clock suspect, off by {}",
-                    seconds(i128::from(*offset_micros) * 1000)
-                )
+                format!("clock suspect, off by {}", seconds(i128::from(*offset_micros) * 1000))
             }
             Event::ClockTrusted => "clock trusted".to_owned(),
             Event::QuarantineStarted { ends_at } => format!("quarantine until {}", self.instant(*ends_at)),
@@ -166,10 +144,7 @@ impl Renderer {
             DenialReason::Contended => "contended",
             _ => "for another reason",
         };
-        let by = denial
-            .holder
-            .as_ref()
-            .map_or_else(String::new, |holder| format!(" by {holder}"));
+        let by = denial.holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"));
         format!("denied {reason}{by}, retry {}", self.instant(denial.retry_at))
     }
 
@@ -179,11 +154,7 @@ impl Renderer {
             ReleaseOutcome::NotOurs => "not ours".to_owned(),
             ReleaseOutcome::Nothing => "nothing".to_owned(),
             ReleaseOutcome::Unconfirmed { expires_at, last } => {
-                format!(
-                    "unconfirmed, expires {}{}",
-                    self.instant(*expires_at),
-                    in_brackets(last.as_ref())
-                )
+                format!("unconfirmed, expires {}{}", self.instant(*expires_at), in_brackets(last.as_ref()))
             }
             other => format!("{other:?}"),
         }
@@ -197,9 +168,7 @@ fn acquired_from(acquisition: &Acquisition) -> String {
         Acquisition::Own => "own".to_owned(),
         Acquisition::Reclaimed => "reclaimed".to_owned(),
         Acquisition::TakenOver { previous } => {
-            let previous = previous
-                .as_ref()
-                .map_or("an unreadable holder", |holder| holder.as_str());
+            let previous = previous.as_ref().map_or("an unreadable holder", |holder| holder.as_str());
             format!("taken over from {previous}")
         }
         other => format!("{other:?}"),

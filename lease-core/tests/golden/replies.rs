@@ -19,13 +19,8 @@ pub(crate) struct Reply<'a> {
 
 impl<'a> Reply<'a> {
     pub(crate) fn parse(words: &[&'a str]) -> Result<Self, String> {
-        let first = words
-            .iter()
-            .position(|word| !word.starts_with("to="))
-            .ok_or("reply what?")?;
-        let code = words[first]
-            .parse()
-            .map_err(|_| format!("{} is no status code", words[first]))?;
+        let first = words.iter().position(|word| !word.starts_with("to=")).ok_or("reply what?")?;
+        let code = words[first].parse().map_err(|_| format!("{} is no status code", words[first]))?;
         let rest = &words[first + 1..];
         let what = match rest.first() {
             Some(word) if word.starts_with("written=") => "written",
@@ -55,27 +50,17 @@ impl<'a> Reply<'a> {
             "absent" => Some(absent()),
             "conflict" => Some(conflict()),
             "deleted" => Some(deleted()),
-            "namespace" => Some(status(
-                404,
-                "NotFound",
-                json!({"name": "default", "kind": "namespaces"}),
-            )),
+            "namespace" => Some(status(404, "NotFound", json!({"name": "default", "kind": "namespaces"}))),
             "namespace-terminating" => {
                 let cause = json!([{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]);
-                Some(status(
-                    403,
-                    "Forbidden",
-                    json!({"name": "job", "kind": "leases", "causes": cause}),
-                ))
+                Some(status(403, "Forbidden", json!({"name": "job", "kind": "leases", "causes": cause})))
             }
             "bare" => None,
             "" => Some(status(self.code, reason(self.code), json!({}))),
             other => return Err(format!("{other} is no body that is known here")),
         };
-        let body = body.map_or_else(
-            || Bytes::from_static(b"<html>a proxy</html>"),
-            |body| body.to_string().into(),
-        );
+        let body =
+            body.map_or_else(|| Bytes::from_static(b"<html>a proxy</html>"), |body| body.to_string().into());
         let mut response = Response::builder().status(self.code);
         if let Some(pause) = self.option("retry-after") {
             response = response.header("Retry-After", pause);
@@ -114,11 +99,8 @@ fn edit(object: &mut Value, word: &str, nonce: &str) -> Result<(), String> {
         return Ok(());
     }
     let (key, value) = word.split_once('=').unwrap_or((word, ""));
-    let time = || {
-        offset(value)
-            .map(|micros| rfc3339(EPOCH_MICROS + micros))
-            .ok_or(format!("{value}: no time"))
-    };
+    let time =
+        || offset(value).map(|micros| rfc3339(EPOCH_MICROS + micros)).ok_or(format!("{value}: no time"));
     match key {
         "rv" => metadata["resourceVersion"] = json!(value),
         "uid" => metadata["uid"] = json!(value.chars().next().map(uid)),

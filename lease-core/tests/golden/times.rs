@@ -75,19 +75,11 @@ pub(crate) fn rfc3339(micros: i64) -> String {
 
 /// The `Date` header. Nobody reads the weekday.
 pub(crate) fn http_date(micros: i64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let text = rfc3339(micros);
-    let month = text[5..7]
-        .parse::<usize>()
-        .map_or("Jan", |month| MONTHS[month - 1]);
-    format!(
-        "Thu, {} {month} {} {} GMT",
-        &text[8..10],
-        &text[0..4],
-        &text[11..19]
-    )
+    let month = text[5..7].parse::<usize>().map_or("Jan", |month| MONTHS[month - 1]);
+    format!("Thu, {} {month} {} {} GMT", &text[8..10], &text[0..4], &text[11..19])
 }
 
 /// A record's time relative to the start; as it came where it is not one that a machine would write.

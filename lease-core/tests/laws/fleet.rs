@@ -7,148 +7,25 @@ use bytes::Bytes;
 use http::header::DATE;
 use http::{Method, Request, Response};
 use lease_core::{
-    Action, AttemptOutcome, Config, Event, Failure, Input, Lease, MonoTime, Now, Output, ReleasePolicy,
-    RequestId, SameIdentity, Seed, WallTime,
+    Action, AttemptOutcome, Config, Event, Failure, Input, Lease, MonoTime, Now, Output, RequestId,
+    SameIdentity, Seed, WallTime,
 };
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::plan::Command;
+use super::scenario::{Act, Clocks, Fate, FateKind, Rules, Scenario};
 use super::server::{Commit, Server, text, writer};
 use super::world::http_date;
 use crate::support::{EPOCH, status};
 
-const MILLISECOND: u64 = 1_000_000;
-const SECOND: u64 = 1000 * MILLISECOND;
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1000 * MILLISECOND;
 /// When the faults begin.
 const START: u64 = 10_000 * SECOND;
 /// How long they last.
-const TROUBLED: u64 = 40 * SECOND;
+pub(crate) const TROUBLED: u64 = 40 * SECOND;
 /// How long it may take until somebody holds again: late writes, W, a quarantine and retries.
 const HEALING: u64 = 40 * SECOND;
-
-/// What makes one run differ from another, beside its fates and its script.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) policy: ReleasePolicy,
-    /// All members have one identity, and know it: `SameIdentity::Contend`.
-    pub(crate) shared_identity: bool,
-    /// Whether records may vanish behind everybody's back.
-    pub(crate) deletes: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Scenario {
-    pub(crate) rules: Rules,
-    members: Vec<Clocks>,
-    /// Whether wall clocks may decide. If so they stay within half of `max_clock_skew`.
-    walls_decide: bool,
-    fates: Vec<Fate>,
-    script: Vec<(u64, usize, Act)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Clocks {
-    ttl_millis: u64,
-    offset: u64,
-    /// Local seconds in a million true ones.
-    rate: u64,
-    wall_error: i64,
-}
-
-/// What becomes of one request.
-#[derive(Clone, Copy, Debug)]
-struct Fate {
-    there: u64,
-    back: u64,
-    kind: FateKind,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum FateKind {
-    Good,
-    /// It never arrives; `bool`: and the sender is told so.
-    NotSent(bool),
-    /// It arrives, the answer does not; `bool`: and the sender is told that something broke.
-    NoReply(bool),
-    /// It arrives once more after that many milliseconds.
-    Copied(u64),
-    /// The server refuses without looking.
-    Busy(u16),
-    /// It takes effect, and something between answers with an error.
-    Masked(u16),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Command(Command),
-    /// The process dies, and another one with its identity starts.
-    Restart,
-    /// The process does not run for that many milliseconds; its clock does.
-    Sleep(u64),
-    /// The wall clock is now off by this part of what it may be, in percent.
-    Wall(i64),
-    Label,
-    StripNonce,
-    Finalizers(bool),
-    Delete,
-}
-
-pub(crate) fn scenarios(rules: Rules) -> impl Strategy<Value = Scenario> {
-    let clocks = (
-        select(vec![1800_u64, 2000, 2500, 3000]),
-        0..1_000_000 * SECOND,
-        prop_oneof![select(vec![950_000_u64, 1_050_000]), 950_000..1_050_001_u64],
-        -100..101_i64,
-    )
-        .prop_map(|(ttl_millis, offset, rate, wall_error)| Clocks {
-            ttl_millis,
-            offset,
-            rate,
-            wall_error,
-        });
-    let delays = prop_oneof![
-        20 => 0..30_u64,
-        3 => 200..900_u64,
-        1 => 1000..9000_u64,
-    ];
-    let kinds = prop_oneof![
-        40 => Just(FateKind::Good),
-        2 => any::<bool>().prop_map(FateKind::NotSent),
-        4 => any::<bool>().prop_map(FateKind::NoReply),
-        2 => (0..6000_u64).prop_map(FateKind::Copied),
-        2 => select(vec![401_u16, 429, 503]).prop_map(FateKind::Busy),
-        2 => select(vec![500_u16, 504]).prop_map(FateKind::Masked),
-    ];
-    let fate = (delays.clone(), delays, kinds).prop_map(|(there, back, kind)| Fate { there, back, kind });
-    let acts = prop_oneof![
-        10 => Just(Act::Command(Command::TryAcquire)),
-        8 => Just(Act::Command(Command::Campaign)),
-        6 => Just(Act::Command(Command::Release)),
-        2 => Just(Act::Restart),
-        4 => (0..6000_u64).prop_map(Act::Sleep),
-        3 => (-100..101_i64).prop_map(Act::Wall),
-        2 => Just(Act::Label),
-        1 => Just(Act::StripNonce),
-        1 => any::<bool>().prop_map(Act::Finalizers),
-        4 => Just(if rules.deletes { Act::Delete } else { Act::Label }),
-    ];
-    (
-        vec(clocks, 2..4),
-        any::<bool>(),
-        vec(fate, 1..120),
-        vec((0..TROUBLED / MILLISECOND, 0..3_usize, acts), 2..40),
-    )
-        .prop_map(move |(members, walls_decide, fates, script)| Scenario {
-            rules,
-            members,
-            walls_decide,
-            fates,
-            script,
-        })
-}
 
 /// What went wrong, by law.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -204,6 +81,8 @@ pub(crate) struct Fleet {
     last_token: u64,
     /// How many terms there were, how many requests arrived.
     pub(crate) terms: usize,
+    /// How many of the terms were lost.
+    pub(crate) ends: usize,
     pub(crate) holders: BTreeSet<usize>,
     pub(crate) violations: Violations,
     /// What the members said since the faults ended.
@@ -222,6 +101,7 @@ impl Fleet {
             fates_used: 0,
             last_token: 0,
             terms: 0,
+            ends: 0,
             holders: BTreeSet::new(),
             violations: Violations::default(),
             log: Vec::new(),
@@ -231,10 +111,7 @@ impl Fleet {
             fleet.members.push(member);
         }
         for &(at, who, act) in &scenario.script {
-            fleet.schedule(
-                START + at * MILLISECOND,
-                Happening::Act(who % scenario.members.len(), act),
-            );
+            fleet.schedule(START + at * MILLISECOND, Happening::Act(who % scenario.members.len(), act));
         }
         fleet.run_until(START + TROUBLED);
         fleet
@@ -242,17 +119,12 @@ impl Fleet {
 
     /// From now on nothing goes wrong, and everybody wants the lease. Whether somebody gets it.
     pub(crate) fn heals(&mut self) -> bool {
-        self.server.finalizers = false;
-        if self
-            .server
-            .object
-            .as_ref()
-            .is_some_and(|object| !text(object, "/metadata/deletionTimestamp").is_empty())
-        {
-            self.server.remove();
-        }
+        // What sleepers still have before them comes first.
+        self.run_until(self.now + 10 * SECOND);
+        self.act(0, Act::Finalizers(false));
         self.fates_used = usize::MAX;
         for index in 0..self.members.len() {
+            self.members[index].asleep_until = 0;
             self.schedule(self.now, Happening::Act(index, Act::Command(Command::Campaign)));
         }
         self.run_until(self.now + HEALING);
@@ -285,11 +157,7 @@ impl Fleet {
     }
 
     fn config(&self, index: usize, clocks: Clocks) -> Config {
-        let Rules {
-            policy,
-            shared_identity,
-            ..
-        } = self.scenario.rules;
+        let Rules { policy, shared_identity, .. } = self.scenario.rules;
         let mut builder = Config::builder()
             .namespace("default")
             .name("job")
@@ -299,6 +167,9 @@ impl Fleet {
             .release_policy(policy);
         if shared_identity {
             builder = builder.same_identity(SameIdentity::Contend);
+        }
+        if self.scenario.eager {
+            builder = builder.poll_interval(Duration::from_millis(50));
         }
         if !self.scenario.walls_decide {
             builder = builder.max_clock_skew(None);
@@ -396,7 +267,8 @@ impl Fleet {
             Act::Finalizers(on) => {
                 self.server.finalizers = on;
                 self.server.edit(|object| {
-                    object["metadata"]["finalizers"] = if on { json!(["example.com/keep"]) } else { Value::Null };
+                    object["metadata"]["finalizers"] =
+                        if on { json!(["example.com/keep"]) } else { Value::Null };
                 });
                 if !on && self.going() {
                     self.server.remove();
@@ -419,11 +291,8 @@ impl Fleet {
             match self.members[who].lease.poll() {
                 Output::Action(Action::Send { id, request, .. }) => self.send(who, id, request),
                 Output::Action(Action::RefreshCredentials { id }) => {
-                    let ready = Happening::Input(
-                        who,
-                        self.members[who].incarnation,
-                        Input::CredentialsReady { id },
-                    );
+                    let ready =
+                        Happening::Input(who, self.members[who].incarnation, Input::CredentialsReady { id });
                     self.schedule(self.now + 5 * MILLISECOND, ready);
                 }
                 Output::Action(_) => {}
@@ -453,16 +322,14 @@ impl Fleet {
                 self.holders.insert(who);
                 if token.as_u64() <= self.last_token {
                     let last = self.last_token;
-                    self.violations
-                        .tokens
-                        .push(format!("member {who}: {token} after {last}"));
+                    self.violations.tokens.push(format!("member {who}: {token} after {last}"));
                 }
                 self.last_token = token.as_u64();
             }
-            Event::AttemptEnded {
-                outcome: AttemptOutcome::Denied(_),
-                ..
-            } => self.members[who].denied = self.members[who].last_id,
+            Event::Lost { .. } => self.ends += 1,
+            Event::AttemptEnded { outcome: AttemptOutcome::Denied(_), .. } => {
+                self.members[who].denied = self.members[who].last_id
+            }
             _ => {}
         }
     }
@@ -478,9 +345,9 @@ impl Fleet {
             if other != who && member.alive_until > self.now {
                 let overlap = (member.alive_until - self.now) / 1000;
                 let at = (self.now - START) / MILLISECOND;
-                self.violations.overlaps.push(format!(
-                    "at {at} ms member {who} holds while {other} does for {overlap} us more"
-                ));
+                self.violations
+                    .overlaps
+                    .push(format!("at {at} ms member {who} holds while {other} does for {overlap} us more"));
             }
         }
     }
@@ -488,11 +355,7 @@ impl Fleet {
     fn send(&mut self, who: usize, id: RequestId, request: Request<Bytes>) {
         let fates = &self.scenario.fates;
         let fate = if self.fates_used == usize::MAX {
-            Fate {
-                there: 2,
-                back: 2,
-                kind: FateKind::Good,
-            }
+            Fate { there: 2, back: 2, kind: FateKind::Good }
         } else {
             self.fates_used += 1;
             fates[(self.fates_used - 1) % fates.len()]
@@ -517,10 +380,7 @@ impl Fleet {
                 return;
             }
             FateKind::Copied(after) => {
-                let copy = Parcel {
-                    copy: true,
-                    ..parcel.clone()
-                };
+                let copy = Parcel { copy: true, ..parcel.clone() };
                 self.schedule(arrives + after * MILLISECOND, Happening::Arrives(copy));
             }
             _ => {}
@@ -529,10 +389,7 @@ impl Fleet {
     }
 
     fn fail(&mut self, parcel: &Parcel, failure: Failure) {
-        let input = Input::Failed {
-            id: parcel.id,
-            failure,
-        };
+        let input = Input::Failed { id: parcel.id, failure };
         let at = self.now + parcel.fate.back * MILLISECOND;
         self.schedule(at, Happening::Input(parcel.from, parcel.incarnation, input));
     }
@@ -559,10 +416,7 @@ impl Fleet {
         if let Ok(date) = http_date(self.true_wall()).parse() {
             response.headers_mut().insert(DATE, date);
         }
-        let input = Input::Response {
-            id: parcel.id,
-            response,
-        };
+        let input = Input::Response { id: parcel.id, response };
         let at = self.now + parcel.fate.back * MILLISECOND;
         self.schedule(at, Happening::Input(parcel.from, parcel.incarnation, input));
     }
@@ -594,9 +448,7 @@ impl Fleet {
         // Nobody can promise anything for a network that sends a request twice.
         if *commit == Commit::Written && promised && !parcel.copy {
             let (who, id) = (parcel.from, parcel.id);
-            self.violations
-                .denials
-                .push(format!("member {who}: request {id} was stored after the no"));
+            self.violations.denials.push(format!("member {who}: request {id} was stored after the no"));
         }
     }
 }

@@ -32,9 +32,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn config(&self) -> Config {
-        let mut builder: ConfigBuilder = config()
-            .ttl(Duration::from_millis(self.ttl_millis))
-            .acquire_retries(self.retries);
+        let mut builder: ConfigBuilder =
+            config().ttl(Duration::from_millis(self.ttl_millis)).acquire_retries(self.retries);
         if self.vacate {
             builder = builder.release_policy(ReleasePolicy::Vacate);
         }
@@ -52,10 +51,7 @@ impl Setup {
     }
 
     pub(crate) fn start(&self) -> Now {
-        Now {
-            mono: MonoTime::from_nanos(self.start),
-            wall: EPOCH,
-        }
+        Now { mono: MonoTime::from_nanos(self.start), wall: EPOCH }
     }
 
     pub(crate) fn lease(&self) -> Lease {
@@ -139,6 +135,10 @@ pub(crate) enum Answer {
     Faithful,
     /// The same, cut short.
     Truncated(usize),
+    /// The server's storage was put back by this many writes.
+    Restored(u64),
+    /// What was sent, as if it had changed nothing.
+    Mirror,
     /// The same, with something else in it.
     Edited(Edit),
     /// Somebody edited the stored object before.
@@ -245,13 +245,7 @@ const EDITS: &[Edit] = &[
 
 fn setups() -> impl Strategy<Value = Setup> {
     let second = Duration::from_secs(1);
-    let skews = select(vec![
-        None,
-        None,
-        Some(None),
-        Some(Some(Duration::ZERO)),
-        Some(Some(3 * second)),
-    ]);
+    let skews = select(vec![None, None, Some(None), Some(Some(Duration::ZERO)), Some(Some(3 * second))]);
     let warm = prop_oneof![
         1 => Just(None),
         1 => Just(Some(Command::TryAcquire)),
@@ -268,20 +262,18 @@ fn setups() -> impl Strategy<Value = Setup> {
         prop_oneof![Just(0), Just(1_000_000_000_000_000), Just(u64::MAX - 5)],
         warm,
     )
-        .prop_map(
-            |(ttl_millis, vacate, contend, retries, skew, wait_more, seed, start, warm)| Setup {
-                ttl_millis,
-                vacate,
-                contend,
-                retries,
-                skew,
-                wait_more,
-                seed,
-                // The end of the clock, where nothing moves any more, is visited rarely.
-                start: if start > u64::MAX / 2 && seed % 16 != 0 { 5_000_000_000 } else { start },
-                warm,
-            },
-        )
+        .prop_map(|(ttl_millis, vacate, contend, retries, skew, wait_more, seed, start, warm)| Setup {
+            ttl_millis,
+            vacate,
+            contend,
+            retries,
+            skew,
+            wait_more,
+            seed,
+            // The end of the clock, where nothing moves any more, is visited rarely.
+            start: if start > u64::MAX / 2 && seed % 16 != 0 { 5_000_000_000 } else { start },
+            warm,
+        })
 }
 
 fn paces() -> impl Strategy<Value = Pace> {
@@ -331,9 +323,7 @@ fn answers() -> impl Strategy<Value = Answer> {
         select(vec![1_i64, 1, 1, 5, 0, -3]),
     );
     let codes = prop_oneof![
-        select(vec![
-            200_u16, 201, 202, 301, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504,
-        ]),
+        select(vec![200_u16, 201, 202, 301, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504,]),
         100..600_u16,
     ];
     let bodies = select(vec![
@@ -346,6 +336,8 @@ fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         60 => Just(Answer::Faithful),
         2 => (0..400_usize).prop_map(Answer::Truncated),
+        1 => (1..20_u64).prop_map(Answer::Restored),
+        3 => Just(Answer::Mirror),
         8 => edits().prop_map(Answer::Edited),
         8 => edits().prop_map(Answer::Meddled),
         4 => foreign.prop_map(|(holder, age, seconds, revisions)| Answer::Foreign {
@@ -367,19 +359,20 @@ fn headers() -> impl Strategy<Value = Headers> {
         prop_oneof![6 => Just(None), 3 => Just(Some(0)), 1 => (-10_000..10_000_i64).prop_map(Some)],
         prop_oneof![
             30 => Just(None),
-            1 => select(vec!["", "Thu, 01 Jan 0000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:60 GMT", "x, \u{0}"])
-                .prop_map(Some)
+            1 => select(vec![
+                "",
+                "Thu, 01 Jan 0000 00:00:00 GMT",
+                "Fri, 31 Dec 9999 23:59:60 GMT",
+                "x, \u{0}",
+            ])
+            .prop_map(Some)
         ],
         prop_oneof![
             8 => Just(None),
             1 => select(vec!["1", "0", "30", "86400", "18446744073709551615", "-1", "soon"]).prop_map(Some)
         ],
     )
-        .prop_map(|(date, odd_date, retry_after)| Headers {
-            date,
-            odd_date,
-            retry_after,
-        })
+        .prop_map(|(date, odd_date, retry_after)| Headers { date, odd_date, retry_after })
 }
 
 fn given() -> impl Strategy<Value = Given> {
@@ -399,22 +392,14 @@ fn given() -> impl Strategy<Value = Given> {
 }
 
 /// Plans of up to `most` steps; `drains` says how often the outputs are looked at.
-fn plans_with<S: Strategy<Value = Drain> + Clone>(
-    most: usize,
-    drains: S,
-) -> impl Strategy<Value = Plan> {
+fn plans_with<S: Strategy<Value = Drain> + Clone>(most: usize, drains: S) -> impl Strategy<Value = Plan> {
     let step = (paces(), walls(), given(), drains).prop_map(|(pace, wall, given, drain)| {
         // An answer mostly comes before the patience ends.
         let pace = match (pace, &given) {
             (Pace::ToWake(_), Given::Response(..)) => Pace::Nanos(20_000_000),
             _ => pace,
         };
-        Step {
-            pace,
-            wall,
-            given,
-            drain,
-        }
+        Step { pace, wall, given, drain }
     });
     (setups(), vec(step, 1..most)).prop_map(|(setup, steps)| Plan { setup, steps })
 }

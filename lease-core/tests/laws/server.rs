@@ -41,20 +41,20 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn serve(&mut self, request: &Request<Bytes>) -> Served {
         let sent = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
-        match request.method() {
-            &Method::GET => match &self.object {
+        match *request.method() {
+            Method::GET => match &self.object {
                 Some(object) => answer(200, object.clone()),
                 None => answer(404, absent()),
             },
-            &Method::POST => self.create(sent),
-            &Method::PUT => self.update(sent),
-            &Method::DELETE => self.delete(&sent),
+            Method::POST => self.create(sent),
+            Method::PUT => self.update(sent),
+            Method::DELETE => self.delete(&sent),
             _ => answer(405, status(405, "MethodNotAllowed", json!({}))),
         }
     }
 
     fn create(&mut self, mut sent: Value) -> Served {
-        if text(&sent, "/metadata/resourceVersion") != "" {
+        if !text(&sent, "/metadata/resourceVersion").is_empty() {
             return answer(500, status(500, "InternalError", json!({})));
         }
         if self.object.is_some() {
@@ -109,32 +109,20 @@ impl Server {
         self.revision += 1;
         let commit = Commit::Deleted(Box::new(stored.clone()));
         if stored["metadata"]["finalizers"].is_null() {
-            return Served {
-                status: 200,
-                body: deleted(),
-                commit,
-            };
+            return Served { status: 200, body: deleted(), commit };
         }
         let mut going = stored;
         going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         going["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         self.object = Some(going.clone());
-        Served {
-            status: 200,
-            body: going,
-            commit,
-        }
+        Served { status: 200, body: going, commit }
     }
 
     fn store(&mut self, mut object: Value, status: u16) -> Served {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         self.object = Some(object.clone());
-        Served {
-            status,
-            body: object,
-            commit: Commit::Written,
-        }
+        Served { status, body: object, commit: Commit::Written }
     }
 
     /// Somebody edits the object behind everybody's back.
@@ -153,11 +141,7 @@ impl Server {
 }
 
 fn answer(status: u16, body: Value) -> Served {
-    Served {
-        status,
-        body,
-        commit: Commit::Nothing,
-    }
+    Served { status, body, commit: Commit::Nothing }
 }
 
 /// The string at a JSON pointer; empty when there is none.
@@ -167,8 +151,5 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 /// Who wrote the object last, if the annotation still says so.
 pub(crate) fn writer(object: &Value) -> &str {
-    object["metadata"]["annotations"][NONCE]
-        .as_str()
-        .and_then(|mark| mark.split(' ').next())
-        .unwrap_or("")
+    object["metadata"]["annotations"][NONCE].as_str().and_then(|mark| mark.split(' ').next()).unwrap_or("")
 }

@@ -54,10 +54,7 @@ impl World {
             lease: plan.setup.lease(),
             now,
             high: now.mono.min(LAST),
-            server: Server {
-                revision: 1000,
-                ..Server::default()
-            },
+            server: Server { revision: 1000, ..Server::default() },
             sent: Vec::new(),
         }
     }
@@ -77,12 +74,8 @@ impl World {
 
     /// The plan's steps, with the friendly beginning that it asks for.
     pub(crate) fn steps(&self, plan: &Plan) -> Vec<Step> {
-        let friendly = |given| Step {
-            pace: Pace::Nanos(10_000_000),
-            wall: Wall::Follow,
-            given,
-            drain: Drain::All,
-        };
+        let friendly =
+            |given| Step { pace: Pace::Nanos(10_000_000), wall: Wall::Follow, given, drain: Drain::All };
         let mut steps = Vec::new();
         if let Some(command) = plan.setup.warm {
             steps.push(friendly(Given::Command(command)));
@@ -115,10 +108,7 @@ impl World {
                 if let Some(request) = request.filter(|_| *applied) {
                     self.server.serve(&request);
                 }
-                Input::Failed {
-                    id,
-                    failure: *failure,
-                }
+                Input::Failed { id, failure: *failure }
             }
             Given::Credentials(target) => Input::CredentialsReady { id: self.id(*target) },
             Given::Watch(target) => Input::WatchChunk {
@@ -134,12 +124,7 @@ impl World {
         while drain == Drain::All || (drain == Drain::One && outputs.is_empty()) {
             let output = self.lease.poll();
             match &output {
-                Output::Action(Action::Send {
-                    id,
-                    request,
-                    give_up_at,
-                    ..
-                }) => self.sent.push(Sent {
+                Output::Action(Action::Send { id, request, give_up_at, .. }) => self.sent.push(Sent {
                     id: *id,
                     request: request.clone(),
                     give_up_at: *give_up_at,
@@ -245,6 +230,12 @@ impl World {
                 bytes.truncate(*length);
                 return (status, bytes.into());
             }
+            Answer::Restored(writes) => {
+                self.server.revision = self.server.revision.saturating_sub(*writes);
+                self.server.object = None;
+                self.serve(request)
+            }
+            Answer::Mirror => return (200, request.body().clone()),
             Answer::Edited(edit) => {
                 let (status, mut body) = self.serve(request);
                 apply(*edit, &mut body);
@@ -254,12 +245,7 @@ impl World {
                 self.server.edit(|object| apply(*edit, object));
                 self.serve(request)
             }
-            Answer::Foreign {
-                holder,
-                age,
-                seconds,
-                revisions,
-            } => {
+            Answer::Foreign { holder, age, seconds, revisions } => {
                 self.server.revision = self.server.revision.saturating_add_signed(*revisions);
                 let time = rfc3339(self.now.wall.offset_by(-*age));
                 self.server.object = Some(foreign(holder, &time, *seconds, self.server.revision));
@@ -274,11 +260,7 @@ impl World {
             Answer::Status { code, body } => (*code, status_body(*code, *body)),
             Answer::Bytes(bytes) => return (200, bytes.clone().into()),
         };
-        let bytes = if body.is_null() {
-            Bytes::new()
-        } else {
-            body.to_string().into()
-        };
+        let bytes = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         (status, bytes)
     }
 
@@ -307,17 +289,13 @@ fn foreign(holder: &str, time: &str, seconds: i64, revision: u64) -> Value {
 
 fn status_body(code: u16, body: StatusBody) -> Value {
     match body {
-        StatusBody::Full => status(
-            code,
-            "Reason",
-            json!({"name": "job", "group": "coordination.k8s.io", "kind": "leases"}),
-        ),
+        StatusBody::Full => {
+            status(code, "Reason", json!({"name": "job", "group": "coordination.k8s.io", "kind": "leases"}))
+        }
         StatusBody::Namespace => status(code, "Reason", json!({"name": "default", "kind": "namespaces"})),
-        StatusBody::Terminating => status(
-            code,
-            "Reason",
-            json!({"causes": [{"reason": "NamespaceTerminating"}]}),
-        ),
+        StatusBody::Terminating => {
+            status(code, "Reason", json!({"causes": [{"reason": "NamespaceTerminating"}]}))
+        }
         StatusBody::Empty => Value::Null,
         StatusBody::Page => json!("<html>a proxy's page</html>"),
     }
@@ -363,9 +341,8 @@ fn civil(wall: WallTime) -> (i64, i64, i64, i64) {
 
 /// A `Date` header.
 pub(crate) fn http_date(wall: WallTime) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (year, month, day, second) = civil(wall);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let month = MONTHS[month as usize - 1];

@@ -1,5 +1,9 @@
 //! A machine on a virtual clock, and helpers to answer what it sends.
-#![allow(dead_code, unreachable_pub, reason = "a module of every test file, each of which uses another part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of every test file, each of which uses another part of it"
+)]
 
 use std::time::Duration;
 
@@ -15,11 +19,7 @@ use serde_json::{Value, json};
 pub const EPOCH: WallTime = WallTime::from_micros(1_767_225_600_000_000);
 
 pub fn config() -> ConfigBuilder {
-    Config::builder()
-        .namespace("default")
-        .name("job")
-        .identity("a")
-        .ttl(Duration::from_secs(15))
+    Config::builder().namespace("default").name("job").identity("a").ttl(Duration::from_secs(15))
 }
 
 /// An instant on the monotonic clock, in milliseconds.
@@ -72,14 +72,8 @@ impl Holder {
 
     pub fn seeded(config: ConfigBuilder, seed: u128) -> Self {
         // Not at zero, so that arithmetic that goes below it shows.
-        let now = Now {
-            mono: ms(1_000_000),
-            wall: EPOCH,
-        };
-        Self {
-            lease: Lease::new(config.build().expect("a valid configuration"), Seed(seed), now),
-            now,
-        }
+        let now = Now { mono: ms(1_000_000), wall: EPOCH };
+        Self { lease: Lease::new(config.build().expect("a valid configuration"), Seed(seed), now), now }
     }
 
     /// Moves both clocks without telling the machine.
@@ -109,17 +103,8 @@ impl Holder {
         let mut drained = Drained::default();
         loop {
             match self.lease.poll() {
-                Output::Action(Action::Send {
-                    id,
-                    request,
-                    give_up_at,
-                    ..
-                }) => {
-                    drained.sent.push(Sent {
-                        id,
-                        request,
-                        give_up_at,
-                    });
+                Output::Action(Action::Send { id, request, give_up_at, .. }) => {
+                    drained.sent.push(Sent { id, request, give_up_at });
                 }
                 Output::Action(Action::Abort { id }) => drained.aborted.push(id),
                 Output::Action(Action::RefreshCredentials { id }) => drained.refreshes.push(id),
@@ -162,11 +147,7 @@ impl Holder {
 }
 
 pub fn response(id: RequestId, status: u16, body: &Value) -> Input {
-    let body = if body.is_null() {
-        Bytes::new()
-    } else {
-        Bytes::from(body.to_string())
-    };
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let response = Response::builder().status(status).body(body).expect("a response");
     Input::Response { id, response }
 }
@@ -200,20 +181,12 @@ pub fn lease_of(holder: &str, renew_time: &str, resource_version: u64) -> Value 
 
 /// What an API server answers when there is no such lease.
 pub fn absent() -> Value {
-    status(
-        404,
-        "NotFound",
-        json!({"name": "job", "group": "coordination.k8s.io", "kind": "leases"}),
-    )
+    status(404, "NotFound", json!({"name": "job", "group": "coordination.k8s.io", "kind": "leases"}))
 }
 
 /// What an API server answers to a write that met another state.
 pub fn conflict() -> Value {
-    status(
-        409,
-        "Conflict",
-        json!({"name": "job", "group": "coordination.k8s.io", "kind": "leases"}),
-    )
+    status(409, "Conflict", json!({"name": "job", "group": "coordination.k8s.io", "kind": "leases"}))
 }
 
 /// What an API server answers to a DELETE that took effect.

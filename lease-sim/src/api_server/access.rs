@@ -22,26 +22,17 @@ impl ApiServer {
         if let Some(user) = certificate {
             return Ok(user.clone());
         }
-        let value = headers
-            .get(header::AUTHORIZATION)
-            .map_or(&b""[..], |value| value.as_bytes());
+        let value = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         let mut words = value.split(|byte| *byte == b' ');
-        let bearer = words
-            .next()
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"bearer"));
+        let bearer = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"bearer"));
         let token = words.next().unwrap_or_default();
-        let known = std::str::from_utf8(token)
-            .ok()
-            .and_then(|token| self.config.tokens.get(token));
+        let known = std::str::from_utf8(token).ok().and_then(|token| self.config.tokens.get(token));
         match known {
             Some(user) if bearer => Ok(user.clone()),
-            None if bearer && !token.is_empty() && !self.config.unknown_tokens_are_anonymous => Err(
-                Failure::plain(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
-            ),
-            _ => Ok(User {
-                name: ANONYMOUS.to_owned(),
-                groups: vec!["system:unauthenticated".to_owned()],
-            }),
+            None if bearer && !token.is_empty() && !self.config.unknown_tokens_are_anonymous => {
+                Err(Failure::plain(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"))
+            }
+            _ => Ok(User { name: ANONYMOUS.to_owned(), groups: vec!["system:unauthenticated".to_owned()] }),
         }
     }
 
@@ -132,19 +123,12 @@ impl ApiServer {
         let text = |key: &str| asked.get(key).and_then(Value::as_str).unwrap_or_default();
         let leases = text("resource") == "leases" && text("group") == "coordination.k8s.io";
         let plural = if leases { "leases" } else { "" };
-        let resource = Resource {
-            group: "",
-            plural,
-            kind: "",
-        };
+        let resource = Resource { group: "", plural, kind: "" };
         let namespace = Some(text("namespace")).filter(|namespace| !namespace.is_empty());
         let allowed = self.allows(&call.user, text("verb"), resource, namespace);
         let mut status = json!({ "allowed": allowed });
         if allowed && let Some(status) = status.as_object_mut() {
-            status.insert(
-                "reason".to_owned(),
-                Value::from("RBAC: allowed by the model's configuration"),
-            );
+            status.insert("reason".to_owned(), Value::from("RBAC: allowed by the model's configuration"));
         }
         let body = json!({
             "kind": "SelfSubjectAccessReview",

@@ -17,10 +17,7 @@ impl ApiServer {
 
     /// The names of all Leases of a namespace, sorted.
     pub fn names(&self, namespace: &str) -> impl Iterator<Item = &str> {
-        self.leases
-            .get(namespace)
-            .into_iter()
-            .flat_map(|leases| leases.keys().map(String::as_str))
+        self.leases.get(namespace).into_iter().flat_map(|leases| leases.keys().map(String::as_str))
     }
 
     /// Sends a request as an administrator, outside of all counters: what `kubectl` would do. Watches are
@@ -36,10 +33,7 @@ impl ApiServer {
         *request.method_mut() = method;
         *request.uri_mut() = path_and_query.parse().ok()?;
         let counts = self.counts.clone();
-        let admin = super::User {
-            name: "admin".to_owned(),
-            groups: vec!["system:masters".to_owned()],
-        };
+        let admin = super::User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
         let answer = self.handle_as(now, Some(&admin), &request);
         self.counts = counts;
         match answer {
@@ -67,9 +61,7 @@ impl ApiServer {
         let mut lease = body.lease;
         namespace.clone_into(&mut lease.meta.namespace);
         name.clone_into(&mut lease.meta.name);
-        let existing = self
-            .stored(namespace, name)
-            .map(|stored| Arc::clone(&stored.object));
+        let existing = self.stored(namespace, name).map(|stored| Arc::clone(&stored.object));
         if lease.meta.uid.is_empty() {
             lease.meta.uid = match &existing {
                 Some(existing) => existing.meta.uid.clone(),
@@ -79,19 +71,8 @@ impl ApiServer {
         if lease.meta.creation_timestamp.is_none() {
             lease.meta.creation_timestamp = Some(UnixMicros::from_seconds(now.seconds()));
         }
-        let kind = if existing.is_some() {
-            ChangeKind::Modified
-        } else {
-            ChangeKind::Added
-        };
-        Ok(self.store(
-            lease,
-            Manager {
-                name: "admin".to_owned(),
-                time: now,
-            },
-            kind,
-        ))
+        let kind = if existing.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+        Ok(self.store(lease, Manager { name: "admin".to_owned(), time: now }, kind))
     }
 
     /// Removes a Lease, finalizers or not. Whether there was one.

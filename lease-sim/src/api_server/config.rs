@@ -85,10 +85,7 @@ impl User {
     /// A user in no group.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            groups: Vec::new(),
-        }
+        Self { name: name.to_owned(), groups: Vec::new() }
     }
 }
 
@@ -107,10 +104,7 @@ impl Rights {
     /// Some verbs on Leases in one namespace.
     #[must_use]
     pub fn leases(namespace: &str, verbs: &[Verb]) -> Self {
-        Self::Leases(vec![LeaseRule {
-            namespace: Some(namespace.to_owned()),
-            verbs: verbs.to_vec(),
-        }])
+        Self::Leases(vec![LeaseRule { namespace: Some(namespace.to_owned()), verbs: verbs.to_vec() }])
     }
 }
 

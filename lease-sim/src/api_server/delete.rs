@@ -35,6 +35,9 @@ impl ApiServer {
         let (namespace, name) = (object.meta.namespace.as_str(), object.meta.name.as_str());
         let finalizers = options.finalizers(object);
         if finalizers.is_empty() {
+            if !object.meta.finalizers.is_empty() && options.resource_version.is_some() {
+                return Err(self.lost_precondition(namespace, name));
+            }
             self.remove(namespace, name);
             let body = status::deleted(LEASES, name, &object.meta.uid);
             return Ok(Reply::Json(StatusCode::OK, body));
@@ -45,8 +48,7 @@ impl ApiServer {
         if meta.deletion_grace_period_seconds.is_none() && meta.generation > 0 {
             meta.generation += 1;
         }
-        meta.deletion_timestamp
-            .get_or_insert(UnixMicros::from_seconds(call.now.seconds()));
+        meta.deletion_timestamp.get_or_insert(UnixMicros::from_seconds(call.now.seconds()));
         meta.deletion_grace_period_seconds = Some(0);
         let existing = self.found(namespace, name)?;
         let json = if marked == **object {
@@ -55,28 +57,31 @@ impl ApiServer {
             let manager = existing.manager.clone();
             self.store(marked, manager, ChangeKind::Modified)
         };
-        let code = if options.orphan_dependents == Some(false) {
-            StatusCode::ACCEPTED
-        } else {
-            StatusCode::OK
-        };
+        let code =
+            if options.orphan_dependents == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
         Ok(Reply::Json(code, json))
+    }
+
+    /// A DELETE whose policy takes the last finalizer away loses the version of its precondition on the way:
+    /// a right one fails too, and nothing changes. The real server does so.
+    fn lost_precondition(&self, namespace: &str, name: &str) -> Refusal {
+        let revision = self.stored(namespace, name).map_or(0, |stored| stored.revision);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/leases/{namespace}/{name}, \
+             ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ResourceVersion in precondition: \
+             , ResourceVersion in object meta: {revision}"
+        );
+        Failure::conflict(LEASES, name, &why)
     }
 
     pub(super) fn delete_collection(&mut self, call: &Call<'_>, namespace: &str) -> Result<Reply, Refusal> {
         let options = delete_options(call)?;
-        let found: Vec<Stored> = self
-            .selected(Some(namespace), &call.query.selector)
-            .cloned()
-            .collect();
+        let found: Vec<Stored> = self.selected(Some(namespace), &call.query.selector).cloned().collect();
         for stored in &found {
             check_preconditions(&options, &stored.object, stored.revision)?;
             self.delete_or_mark(call, &stored.object, &options)?;
         }
-        Ok(Reply::Json(
-            StatusCode::OK,
-            list_body(self.revision, found.iter()),
-        ))
+        Ok(Reply::Json(StatusCode::OK, list_body(self.revision, found.iter())))
     }
 }
 
@@ -176,10 +181,9 @@ fn delete_options(call: &Call<'_>) -> Result<DeleteOptions, Refusal> {
     }
     let policy = options.propagation_policy.as_deref();
     let (kind, detail) = match (policy, options.orphan_dependents) {
-        (Some(_), Some(_)) => (
-            Mistake::Invalid,
-            "orphanDependents and deletionPropagation cannot be both set",
-        ),
+        (Some(_), Some(_)) => {
+            (Mistake::Invalid, "orphanDependents and deletionPropagation cannot be both set")
+        }
         (None | Some("Foreground" | "Background" | "Orphan"), _) => return Ok(options),
         _ => {
             let values = "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
@@ -199,17 +203,13 @@ fn check_preconditions(options: &DeleteOptions, object: &LeaseObject, revision: 
     let (name, actual_uid) = (object.meta.name.as_str(), object.meta.uid.as_str());
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != actual_uid) {
         let why = format!(
-            "the UID in the precondition ({uid}) does not match the UID in record ({actual_uid}). The object might \
-             have been deleted and then recreated"
+            "the UID in the precondition ({uid}) does not match the UID in record ({actual_uid}). The \
+             object might have been deleted and then recreated"
         );
         return Err(Failure::precondition(LEASES, name, &why));
     }
     let actual = revision.to_string();
-    if let Some(wanted) = options
-        .resource_version
-        .as_deref()
-        .filter(|wanted| *wanted != actual)
-    {
+    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != actual) {
         let why = format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
              ({actual}). The object might have been modified"

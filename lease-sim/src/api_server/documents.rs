@@ -5,14 +5,14 @@ use super::{ApiServer, Call, Reply};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-const VERSION: &str = r#"{"major":"1","minor":"20","gitVersion":"v1.20.2","gitCommit":"","gitTreeState":"","buildDate":"1970-01-01T00:00:00Z","goVersion":"","compiler":"","platform":"model"}"#;
-const API: &str = r#"{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":[]}"#;
-const GROUPS: &str = r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"authorization.k8s.io","versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}],"preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"}},{"name":"coordination.k8s.io","versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}],"preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"}}]}"#;
-const GROUP: &str = r#"{"kind":"APIGroup","apiVersion":"v1","name":"coordination.k8s.io","versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}],"preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"}}"#;
-const REVIEW_GROUP: &str = r#"{"kind":"APIGroup","apiVersion":"v1","name":"authorization.k8s.io","versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}],"preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"}}"#;
-const CORE: &str = r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"namespaces","singularName":"","namespaced":false,"kind":"Namespace","verbs":["create","delete","get","list"],"shortNames":["ns"]},{"name":"namespaces/finalize","singularName":"","namespaced":false,"kind":"Namespace","verbs":["update"]}]}"#;
-const LEASE_RESOURCES: &str = r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"coordination.k8s.io/v1","resources":[{"name":"leases","singularName":"","namespaced":true,"kind":"Lease","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]}]}"#;
-const REVIEW_RESOURCES: &str = r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"authorization.k8s.io/v1","resources":[{"name":"selfsubjectaccessreviews","singularName":"","namespaced":false,"kind":"SelfSubjectAccessReview","verbs":["create"]}]}"#;
+const VERSION: &str = include_str!("documents/version.json");
+const API: &str = include_str!("documents/api.json");
+const GROUPS: &str = include_str!("documents/apis.json");
+const GROUP: &str = include_str!("documents/coordination.json");
+const REVIEW_GROUP: &str = include_str!("documents/authorization.json");
+const CORE: &str = include_str!("documents/core-v1.json");
+const LEASE_RESOURCES: &str = include_str!("documents/coordination-v1.json");
+const REVIEW_RESOURCES: &str = include_str!("documents/authorization-v1.json");
 
 impl ApiServer {
     pub(super) fn document(&self, call: &Call<'_>, path: &str) -> Result<Reply, Refusal> {
@@ -23,10 +23,7 @@ impl ApiServer {
             public || (discovery && self.is_authenticated(&call.user)) || self.may_do_everything(&call.user);
         let verb = call.method.as_str().to_ascii_lowercase();
         if !allowed {
-            let why = format!(
-                "forbidden: User \"{}\" cannot {verb} path \"{path}\"",
-                call.user.name
-            );
+            let why = format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", call.user.name);
             let mut failure = Failure::plain(StatusCode::FORBIDDEN, "Forbidden", why);
             failure.details = Some(Details::default());
             return Err(failure);

@@ -93,11 +93,7 @@ pub(crate) fn metadata(
         number(writer.key("generation"), meta.generation);
     }
     let creation = writer.key("creationTimestamp");
-    time::write_json(
-        creation,
-        meta.creation_timestamp.unwrap_or(time::GO_ZERO),
-        Layout::Seconds,
-    );
+    time::write_json(creation, meta.creation_timestamp.unwrap_or(time::GO_ZERO), Layout::Seconds);
     if let Some(deletion) = meta.deletion_timestamp {
         time::write_json(writer.key("deletionTimestamp"), deletion, Layout::Seconds);
     }
@@ -166,12 +162,8 @@ fn managed_fields(out: &mut Vec<u8>, object: &LeaseObject, manager: &Manager) {
     if owns_metadata(&object.meta) {
         let mut meta = ObjectWriter::new(fields.key("f:metadata"));
         owned_keys(&mut meta, "f:annotations", object.meta.annotations.keys(), "f:");
-        let finalizers: Vec<String> = object
-            .meta
-            .finalizers
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
+        let finalizers: Vec<String> =
+            object.meta.finalizers.iter().map(|name| format!("\"{name}\"")).collect();
         owned_keys(&mut meta, "f:finalizers", finalizers.iter(), "v:");
         owned_keys(&mut meta, "f:labels", object.meta.labels.keys(), "f:");
         meta.end();

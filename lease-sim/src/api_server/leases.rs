@@ -57,8 +57,7 @@ impl ApiServer {
     }
 
     pub(super) fn found(&self, namespace: &str, name: &str) -> Result<&Stored, Refusal> {
-        self.stored(namespace, name)
-            .ok_or_else(|| Failure::not_found(LEASES, name))
+        self.stored(namespace, name).ok_or_else(|| Failure::not_found(LEASES, name))
     }
 
     fn get_lease(&self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
@@ -79,21 +78,14 @@ impl ApiServer {
         if wanted <= self.revision {
             return Ok(());
         }
-        let message = format!(
-            "Timeout: Too large resource version: {wanted}, current: {}",
-            self.revision
-        );
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {}", self.revision);
         let mut failure = Failure::plain(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
         let cause = Cause {
             reason: "ResourceVersionTooLarge",
             message: "Too large resource version".to_owned(),
             field: String::new(),
         };
-        failure.details = Some(Details {
-            causes: vec![cause],
-            retry_after_seconds: 1,
-            ..Details::default()
-        });
+        failure.details = Some(Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() });
         Err(failure)
     }
 
@@ -107,10 +99,7 @@ impl ApiServer {
             .iter()
             .filter(move |(place, _)| namespace.is_none_or(|wanted| wanted == place.as_str()))
             .flat_map(move |(place, leases)| {
-                leases
-                    .iter()
-                    .filter(move |(name, _)| selector.matches(place, name))
-                    .map(|(_, stored)| stored)
+                leases.iter().filter(move |(name, _)| selector.matches(place, name)).map(|(_, stored)| stored)
             })
     }
 
@@ -127,18 +116,12 @@ impl ApiServer {
 
     fn create(&mut self, call: &Call<'_>, namespace: &str) -> Result<Reply, Refusal> {
         let mut lease = decode(call)?;
-        let shown = if lease.meta.name.is_empty() {
-            &lease.meta.generate_name
-        } else {
-            &lease.meta.name
-        };
+        let shown = if lease.meta.name.is_empty() { &lease.meta.generate_name } else { &lease.meta.name };
         self.admit(call.now, namespace, shown, true)?;
         self.before_create(call.now, &mut lease, namespace)?;
         // A version that is no number is forgotten like an absent one; the real server does so too.
         if parse_version(&lease.meta.resource_version).unwrap_or(0) != 0 {
-            return Err(Failure::internal(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
         }
         if let Some(existing) = self.stored(namespace, &lease.meta.name) {
             if !lease.meta.generate_name.is_empty() {
@@ -187,14 +170,12 @@ impl ApiServer {
         let lease = decode(call)?;
         check_name(&lease, namespace, name)?;
         let uid = lease.meta.uid.as_str();
-        let existing_uid = self
-            .stored(namespace, name)
-            .map_or("", |stored| stored.object.meta.uid.as_str());
+        let existing_uid = self.stored(namespace, name).map_or("", |stored| stored.object.meta.uid.as_str());
         if !uid.is_empty() && uid != existing_uid {
             let why = format!(
-                "StorageError: invalid object, Code: 4, Key: /registry/leases/{namespace}/{name}, ResourceVersion: 0, \
-                 AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: \
-                 {existing_uid}"
+                "StorageError: invalid object, Code: 4, Key: /registry/leases/{namespace}/{name}, \
+                 ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, \
+                 UID in object meta: {existing_uid}"
             );
             return Err(Failure::conflict(LEASES, name, &why));
         }
@@ -236,11 +217,8 @@ impl ApiServer {
     ) -> Result<Reply, Refusal> {
         let existing = self.found(namespace, name)?;
         if version == 0 {
-            let error = FieldError::invalid(
-                "metadata.resourceVersion",
-                "0x0",
-                "must be specified for an update",
-            );
+            let error =
+                FieldError::invalid("metadata.resourceVersion", "0x0", "must be specified for an update");
             return Err(Failure::invalid(LEASES.group, LEASES.plural, name, vec![error]));
         }
         if version != existing.revision {
@@ -275,12 +253,7 @@ impl ApiServer {
         let json = encode::lease(&lease, revision, self.shown_manager(&manager));
         let object = Arc::new(lease);
         self.record(kind, revision, &object, &json);
-        let stored = Stored {
-            object: Arc::clone(&object),
-            revision,
-            manager,
-            json: json.clone(),
-        };
+        let stored = Stored { object: Arc::clone(&object), revision, manager, json: json.clone() };
         let meta = &object.meta;
         if let Some(place) = self.leases.get_mut(&meta.namespace) {
             if let Some(slot) = place.get_mut(&meta.name) {
@@ -289,10 +262,7 @@ impl ApiServer {
                 place.insert(meta.name.clone(), stored);
             }
         } else {
-            self.leases
-                .entry(meta.namespace.clone())
-                .or_default()
-                .insert(meta.name.clone(), stored);
+            self.leases.entry(meta.namespace.clone()).or_default().insert(meta.name.clone(), stored);
         }
         json
     }
@@ -309,8 +279,8 @@ impl ApiServer {
 
 pub(super) fn list_body<'a>(revision: u64, items: impl Iterator<Item = &'a Stored>) -> Bytes {
     let head = format!(
-        "{{\"kind\":\"LeaseList\",\"apiVersion\":\"coordination.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\
-         \"{revision}\"}},\"items\":["
+        "{{\"kind\":\"LeaseList\",\"apiVersion\":\"coordination.k8s.io/v1\",\
+         \"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"items\":["
     );
     let mut out = head.into_bytes();
     for (index, stored) in items.enumerate() {
@@ -330,29 +300,18 @@ pub(super) fn parse_version(text: &str) -> Result<u64, String> {
         return Ok(0);
     }
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let why = if digits {
-        "value out of range"
-    } else {
-        "invalid syntax"
-    };
+    let why = if digits { "value out of range" } else { "invalid syntax" };
     let parsed = if digits { text.parse().ok() } else { None };
     parsed.ok_or_else(|| format!("strconv.ParseUint: parsing {text:?}: {why}"))
 }
 
 pub(super) fn check_media_type(call: &Call<'_>) -> Result<(), Refusal> {
-    if matches!(
-        call.content_type.as_str(),
-        "" | "application/json" | "application/yaml"
-    ) {
+    if matches!(call.content_type.as_str(), "" | "application/json" | "application/yaml") {
         return Ok(());
     }
     let message = "the body of the request was in an unknown format - accepted media types include: \
                    application/json, application/yaml, application/vnd.kubernetes.protobuf";
-    Err(Failure::plain(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "UnsupportedMediaType",
-        message,
-    ))
+    Err(Failure::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message))
 }
 
 fn decode(call: &Call<'_>) -> Result<LeaseObject, Refusal> {
@@ -372,15 +331,9 @@ fn decode(call: &Call<'_>) -> Result<LeaseObject, Refusal> {
     }
     let version = body.api_version.rsplit('/').next().unwrap_or_default();
     let why = if body.api_version == "v1" && matches!(body.kind.as_str(), "Pod" | "ConfigMap" | "Namespace") {
-        format!(
-            "converting (v1.{}) to (coordination.Lease): unknown conversion",
-            body.kind
-        )
+        format!("converting (v1.{}) to (coordination.Lease): unknown conversion", body.kind)
     } else {
-        format!(
-            "no kind \"{}\" is registered for version \"{}\"",
-            body.kind, body.api_version
-        )
+        format!("no kind \"{}\" is registered for version \"{}\"", body.kind, body.api_version)
     };
     Err(Failure::bad_request(format!(
         "{} in version \"{version}\" cannot be handled as a Lease: {why}",
@@ -396,10 +349,8 @@ fn check_name(lease: &LeaseObject, namespace: &str, name: &str) -> Result<(), Re
         )));
     }
     if meta.name != name {
-        let message = format!(
-            "the name of the object ({}) does not match the name on the URL ({name})",
-            meta.name
-        );
+        let message =
+            format!("the name of the object ({}) does not match the name on the URL ({name})", meta.name);
         return Err(Failure::bad_request(message));
     }
     if !meta.namespace.is_empty() && meta.namespace != namespace {
@@ -441,9 +392,5 @@ fn before_update(lease: &mut LeaseObject, old: &LeaseObject) {
 }
 
 fn invalid_unless_empty(name: &str, errors: Vec<FieldError>) -> Result<(), Refusal> {
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::invalid(LEASES.group, LEASES.kind, name, errors))
-    }
+    if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(LEASES.group, LEASES.kind, name, errors)) }
 }

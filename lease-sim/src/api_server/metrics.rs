@@ -54,25 +54,20 @@ impl Counts {
     /// Prometheus text in the shape of Kubernetes 1.20.
     pub(crate) fn text(&self) -> Bytes {
         let mut out = String::from(
-            "# HELP apiserver_request_total [ALPHA] Counter of apiserver requests broken out for each verb, dry run \
-             value, group, version, resource, scope, component, and HTTP response contentType and code.\n\
-             # TYPE apiserver_request_total counter\n",
+            "# HELP apiserver_request_total [ALPHA] Counter of apiserver requests broken out for each verb, \
+             dry run value, group, version, resource, scope, component, and HTTP response contentType and \
+             code.\n# TYPE apiserver_request_total counter\n",
         );
         for (counted, count) in self.0.iter().filter(|(counted, _)| !counted.refused) {
-            let Counted {
-                verb, scope, code, ..
-            } = counted;
-            let content_type = if *verb == Verb::Watch {
-                "application/json;stream=watch"
-            } else {
-                "application/json"
-            };
+            let Counted { verb, scope, code, .. } = counted;
+            let content_type =
+                if *verb == Verb::Watch { "application/json;stream=watch" } else { "application/json" };
             // Writing to a String cannot fail.
             let _ = writeln!(
                 out,
-                "apiserver_request_total{{code=\"{code}\",component=\"apiserver\",contentType=\"{content_type}\",\
-                 dry_run=\"\",group=\"coordination.k8s.io\",resource=\"leases\",scope=\"{}\",subresource=\"\",\
-                 verb=\"{}\",version=\"v1\"}} {count}",
+                "apiserver_request_total{{code=\"{code}\",component=\"apiserver\",\
+                 contentType=\"{content_type}\",dry_run=\"\",group=\"coordination.k8s.io\",\
+                 resource=\"leases\",scope=\"{}\",subresource=\"\",verb=\"{}\",version=\"v1\"}} {count}",
                 scope.as_str(),
                 verb.in_metrics()
             );

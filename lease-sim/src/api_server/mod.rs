@@ -193,12 +193,7 @@ impl ApiServer {
         };
         if let Some((verb, scope)) = counted {
             let refused = outcome.as_ref().is_err_and(|failure| failure.by_access_control());
-            self.counts.add(metrics::Counted {
-                verb,
-                scope,
-                code: code.as_u16(),
-                refused,
-            });
+            self.counts.add(metrics::Counted { verb, scope, code: code.as_u16(), refused });
         }
         self.finish(now, code, outcome)
     }
@@ -214,19 +209,10 @@ impl ApiServer {
         let user = self.authenticate(certificate, request.headers())?;
         if request.body().len() > MAX_BODY {
             let message = format!("Request entity too large: limit is {MAX_BODY}");
-            return Err(Failure::plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                message,
-            ));
+            return Err(Failure::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
         }
-        let text = |name| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
+        let text =
+            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let query = match (target, query) {
             // The access check comes first, and a document has no query.
             (Target::Document(_), _) => Query::default(),
@@ -249,10 +235,7 @@ impl ApiServer {
             now,
             user,
             method: request.method(),
-            manager: Manager {
-                name: manager.to_owned(),
-                time: now,
-            },
+            manager: Manager { name: manager.to_owned(), time: now },
             content_type: media_type.trim().to_ascii_lowercase(),
             wants_table: text(header::ACCEPT).contains("as=Table"),
             body: request.body(),
@@ -291,24 +274,15 @@ impl ApiServer {
         *response.status_mut() = code;
         let headers = response.headers_mut();
         headers.reserve(3);
-        headers.insert(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-cache, private"),
-        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::DATE, self.date.1.clone());
         if code == StatusCode::FORBIDDEN {
-            headers.insert(
-                header::X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            );
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
         match watch {
             None => Answer::Response(response),
-            Some(id) => Answer::Watch {
-                id,
-                head: response.map(|_| ()),
-            },
+            Some(id) => Answer::Watch { id, head: response.map(|_| ()) },
         }
     }
 

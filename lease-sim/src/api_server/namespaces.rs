@@ -35,11 +35,7 @@ impl Namespace {
             out.extend_from_slice(b",\"deletionTimestamp\":");
             time::write_json(out, time, Layout::Seconds);
         }
-        let phase = if self.terminating.is_some() {
-            "Terminating"
-        } else {
-            "Active"
-        };
+        let phase = if self.terminating.is_some() { "Terminating" } else { "Active" };
         let rest =
             format!("}},\"spec\":{{\"finalizers\":[\"kubernetes\"]}},\"status\":{{\"phase\":\"{phase}\"}}}}");
         out.extend_from_slice(rest.as_bytes());
@@ -118,10 +114,8 @@ impl ApiServer {
         match (verb, name, finalize) {
             (Verb::List, None, _) => Ok(Reply::Json(StatusCode::OK, self.namespace_list())),
             (Verb::Get, Some(name), false) => {
-                let namespace = self
-                    .namespaces
-                    .get(name)
-                    .ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
+                let namespace =
+                    self.namespaces.get(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
                 Ok(Reply::Json(StatusCode::OK, namespace.json(name)))
             }
             (Verb::Create, None, _) => self.create_namespace(call),
@@ -133,7 +127,8 @@ impl ApiServer {
 
     fn namespace_list(&self) -> Bytes {
         let head = format!(
-            "{{\"kind\":\"NamespaceList\",\"apiVersion\":\"v1\",\"metadata\":{{\"resourceVersion\":\"{}\"}},\"items\":[",
+            "{{\"kind\":\"NamespaceList\",\"apiVersion\":\"v1\",\"metadata\":{{\
+             \"resourceVersion\":\"{}\"}},\"items\":[",
             self.revision
         );
         let mut out = head.into_bytes();
@@ -149,29 +144,17 @@ impl ApiServer {
         let body: NamespaceBody = object::read(call.body)
             .map_err(|error| super::leases::undecodable("Namespace", &error, call.body))?;
         if !matches!(body.kind.as_str(), "" | "Namespace") {
-            return Err(Failure::bad_request(format!(
-                "{} cannot be handled as a Namespace",
-                body.kind
-            )));
+            return Err(Failure::bad_request(format!("{} cannot be handled as a Namespace", body.kind)));
         }
         let errors: Vec<FieldError> = validate::label_name(&body.name)
             .into_iter()
             .map(|message| FieldError::invalid("metadata.name", format!("{:?}", body.name), message))
             .collect();
         if !errors.is_empty() {
-            return Err(Failure::invalid(
-                NAMESPACES.group,
-                NAMESPACES.kind,
-                &body.name,
-                errors,
-            ));
+            return Err(Failure::invalid(NAMESPACES.group, NAMESPACES.kind, &body.name, errors));
         }
         if let Some(existing) = self.namespaces.get(&body.name) {
-            return Err(Failure::already_exists(
-                NAMESPACES,
-                &body.name,
-                existing.terminating.is_some(),
-            ));
+            return Err(Failure::already_exists(NAMESPACES, &body.name, existing.terminating.is_some()));
         }
         let json = self.add_namespace(call.now, &body.name);
         Ok(Reply::Json(StatusCode::CREATED, json))
@@ -193,17 +176,10 @@ impl ApiServer {
     /// Deleting only begins here: without controllers nothing ends it but a finalize.
     pub(super) fn terminate(&mut self, now: UnixMicros, name: &str) -> Result<Reply, Refusal> {
         if IMMORTAL.contains(&name) {
-            return Err(Failure::forbidden(
-                NAMESPACES,
-                name,
-                "this namespace may not be deleted",
-            ));
+            return Err(Failure::forbidden(NAMESPACES, name, "this namespace may not be deleted"));
         }
         let revision = self.revision + 1;
-        let namespace = self
-            .namespaces
-            .get_mut(name)
-            .ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
+        let namespace = self.namespaces.get_mut(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
         if namespace.terminating.is_none() {
             namespace.terminating = Some(now);
             namespace.revision = revision;
@@ -216,10 +192,7 @@ impl ApiServer {
         super::leases::check_media_type(call)?;
         let body: NamespaceBody = object::read(call.body)
             .map_err(|error| super::leases::undecodable("Namespace", &error, call.body))?;
-        let namespace = self
-            .namespaces
-            .get(name)
-            .ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
+        let namespace = self.namespaces.get(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
         let json = namespace.json(name);
         if namespace.terminating.is_some() && body.finalizers.is_empty() {
             self.namespaces.remove(name);
@@ -259,11 +232,8 @@ impl ApiServer {
     /// Ends a namespace as the namespace controller does: every Lease in it goes, finalizers or not, then the
     /// namespace itself. Whether there was one.
     pub fn finish_namespace(&mut self, name: &str) -> bool {
-        let inside: Vec<String> = self
-            .leases
-            .get(name)
-            .map(|leases| leases.keys().cloned().collect())
-            .unwrap_or_default();
+        let inside: Vec<String> =
+            self.leases.get(name).map(|leases| leases.keys().cloned().collect()).unwrap_or_default();
         for lease in inside {
             self.remove(name, &lease);
         }

@@ -7,8 +7,8 @@ use super::{ApiServer, Call, Reply};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-const UNKNOWN_FORMAT: &str = "the body of the request was in an unknown format - accepted media types include: \
-application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+const UNKNOWN_FORMAT: &str = "the body of the request was in an unknown format - accepted media types \
+include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 impl ApiServer {
     pub(super) fn patch(&mut self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
@@ -39,11 +39,8 @@ impl ApiServer {
             return self.apply_new(call, &patch, namespace, name);
         };
         let patch: Value = serde_json::from_slice(call.body).map_err(unreadable)?;
-        let (json, revision, manager) = (
-            existing.json.clone(),
-            existing.revision,
-            existing.manager.name.clone(),
-        );
+        let (json, revision, manager) =
+            (existing.json.clone(), existing.revision, existing.manager.name.clone());
         let mut object: Value =
             serde_json::from_slice(&json).map_err(|error| Failure::internal(error.to_string()))?;
         if apply && !call.query.force {
@@ -52,10 +49,9 @@ impl ApiServer {
         let strategic = call.content_type.contains("strategic") || apply;
         let finalizers = strategic.then(|| merged_finalizers(&object, &patch));
         merge(&mut object, &patch);
-        if let (Some(finalizers), Some(meta)) = (
-            finalizers,
-            object.get_mut("metadata").and_then(Value::as_object_mut),
-        ) {
+        if let (Some(finalizers), Some(meta)) =
+            (finalizers, object.get_mut("metadata").and_then(Value::as_object_mut))
+        {
             meta.insert("finalizers".to_owned(), finalizers);
         }
         let lease = decode(&object)?;
@@ -88,25 +84,19 @@ impl ApiServer {
 
 fn decode(object: &Value) -> Result<LeaseObject, Refusal> {
     let text = object.to_string();
-    object::read::<LeaseBody>(text.as_bytes())
-        .map(|body| body.lease)
-        .map_err(|error| {
-            let error = FieldError::invalid("patch", text.clone(), error.to_string());
-            let mut failure = Failure::invalid("", "", "", vec![error]);
-            failure.message = failure.message.trim_start().to_owned();
-            failure
-        })
+    object::read::<LeaseBody>(text.as_bytes()).map(|body| body.lease).map_err(|error| {
+        let error = FieldError::invalid("patch", text.clone(), error.to_string());
+        let mut failure = Failure::invalid("", "", "", vec![error]);
+        failure.message = failure.message.trim_start().to_owned();
+        failure
+    })
 }
 
 /// RFC 7386, but `null` elements of lists are dropped: the real server's library does so.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = match patch {
-            Value::Array(elements) => elements
-                .iter()
-                .filter(|element| !element.is_null())
-                .cloned()
-                .collect(),
+            Value::Array(elements) => elements.iter().filter(|element| !element.is_null()).cloned().collect(),
             other => other.clone(),
         };
         return;
@@ -167,17 +157,10 @@ fn check_conflicts(object: &Value, patch: &Value, manager: &str) -> Result<(), R
         [one] => format!("Apply failed with 1 conflict: {who}: {}", one.field),
         many => {
             let lines: Vec<String> = many.iter().map(|cause| format!("- {}", cause.field)).collect();
-            format!(
-                "Apply failed with {} conflicts: {who}:\n{}",
-                many.len(),
-                lines.join("\n")
-            )
+            format!("Apply failed with {} conflicts: {who}:\n{}", many.len(), lines.join("\n"))
         }
     };
     let mut failure = Failure::plain(StatusCode::CONFLICT, "Conflict", message);
-    failure.details = Some(Details {
-        causes,
-        ..Details::default()
-    });
+    failure.details = Some(Details { causes, ..Details::default() });
     Err(failure)
 }

@@ -32,18 +32,12 @@ pub(crate) fn target(path: &str) -> Target<'_> {
         let parts = [(); 5].map(|()| segments.next());
         match parts {
             [Some("leases"), None, ..] => {
-                return Target::Leases {
-                    namespace: None,
-                    name: None,
-                };
+                return Target::Leases { namespace: None, name: None };
             }
             [Some("namespaces"), Some(namespace), Some("leases"), name, None]
                 if !namespace.is_empty() && name != Some("") =>
             {
-                return Target::Leases {
-                    namespace: Some(decode(namespace)),
-                    name: name.map(decode),
-                };
+                return Target::Leases { namespace: Some(decode(namespace)), name: name.map(decode) };
             }
             _ => {}
         }
@@ -51,22 +45,13 @@ pub(crate) fn target(path: &str) -> Target<'_> {
         let mut segments = rest.split('/').skip(1);
         match (segments.next(), segments.next(), segments.next()) {
             (None, ..) if rest.is_empty() => {
-                return Target::Namespaces {
-                    name: None,
-                    finalize: false,
-                };
+                return Target::Namespaces { name: None, finalize: false };
             }
             (Some(name), None, None) if !name.is_empty() && rest.starts_with('/') => {
-                return Target::Namespaces {
-                    name: Some(decode(name)),
-                    finalize: false,
-                };
+                return Target::Namespaces { name: Some(decode(name)), finalize: false };
             }
             (Some(name), Some("finalize"), None) if !name.is_empty() && rest.starts_with('/') => {
-                return Target::Namespaces {
-                    name: Some(decode(name)),
-                    finalize: true,
-                };
+                return Target::Namespaces { name: Some(decode(name)), finalize: true };
             }
             _ => {}
         }
@@ -82,21 +67,14 @@ fn decode(text: &str) -> Cow<'_, str> {
 }
 
 fn decode_with(text: &str, plus_is_space: bool) -> Cow<'_, str> {
-    if !text
-        .bytes()
-        .any(|byte| byte == b'%' || (plus_is_space && byte == b'+'))
-    {
+    if !text.bytes().any(|byte| byte == b'%' || (plus_is_space && byte == b'+')) {
         return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while let Some(&byte) = bytes.get(index) {
-        let digit = |offset: usize| {
-            bytes
-                .get(index + offset)
-                .and_then(|byte| (*byte as char).to_digit(16))
-        };
+        let digit = |offset: usize| bytes.get(index + offset).and_then(|byte| (*byte as char).to_digit(16));
         match (byte, digit(1), digit(2)) {
             (b'%', Some(high), Some(low)) => {
                 out.push((high * 16 + low) as u8);
@@ -148,10 +126,7 @@ impl Selector {
 
     /// The one name that can match, if there is just one.
     pub(crate) fn only_name(&self) -> Option<&str> {
-        self.names
-            .iter()
-            .find(|(_, equal)| *equal)
-            .map(|(name, _)| name.as_str())
+        self.names.iter().find(|(_, equal)| *equal).map(|(name, _)| name.as_str())
     }
 
     fn parse(text: &str) -> Result<Self, Refusal> {
@@ -189,11 +164,7 @@ impl Query {
     /// Reads a query. What changes the meaning of a request and is not modelled is refused, not ignored.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut parsed = Self::default();
-        for pair in query
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decode_with(value, true);
             match decode_with(key, true).as_ref() {
@@ -216,9 +187,7 @@ impl Query {
                 "propagationPolicy" => parsed.propagation_policy = Some(value.into_owned()),
                 "orphanDependents" => parsed.orphan_dependents = Some(truth(&value)),
                 key @ ("labelSelector" | "dryRun" | "continue") if !value.is_empty() => {
-                    return Err(Failure::bad_request(format!(
-                        "{key} is not modelled by this server"
-                    )));
+                    return Err(Failure::bad_request(format!("{key} is not modelled by this server")));
                 }
                 _ => {}
             }
@@ -242,9 +211,7 @@ impl Query {
             errors.push(forbidden("resourceVersionMatch is forbidden for watch"));
         }
         if self.resource_version.is_empty() {
-            errors.push(forbidden(
-                "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ));
+            errors.push(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"));
         }
         if !matches!(self.resource_version_match.as_str(), "Exact" | "NotOlderThan") {
             errors.push(FieldError {
@@ -254,9 +221,7 @@ impl Query {
                 detail: "supported values: \"Exact\", \"NotOlderThan\", \"\"".to_owned(),
             });
         } else if self.resource_version_match == "Exact" && self.resource_version == "0" {
-            errors.push(forbidden(
-                "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-            ));
+            errors.push(forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""));
         }
         if errors.is_empty() {
             return Ok(());
@@ -289,24 +254,15 @@ mod tests {
     #[test]
     fn paths_are_read() {
         let lease = target("/apis/coordination.k8s.io/v1/namespaces/a%2Db/leases/c");
-        let wanted = Target::Leases {
-            namespace: Some("a-b".into()),
-            name: Some("c".into()),
-        };
+        let wanted = Target::Leases { namespace: Some("a-b".into()), name: Some("c".into()) };
         assert_eq!(lease, wanted);
         assert_eq!(
             target("/api/v1/namespaces/x/finalize"),
-            Target::Namespaces {
-                name: Some("x".into()),
-                finalize: true
-            }
+            Target::Namespaces { name: Some("x".into()), finalize: true }
         );
-        for path in [
-            "/",
-            "/api/v1/namespacesx",
-            "/api/v1/namespaces/",
-            "/apis/coordination.k8s.io/v1/namespaces",
-        ] {
+        for path in
+            ["/", "/api/v1/namespacesx", "/api/v1/namespaces/", "/apis/coordination.k8s.io/v1/namespaces"]
+        {
             assert_eq!(target(path), Target::Document(path));
         }
     }

@@ -77,46 +77,25 @@ pub(crate) struct Resource {
 }
 
 /// Leases.
-pub(crate) const LEASES: Resource = Resource {
-    group: "coordination.k8s.io",
-    plural: "leases",
-    kind: "Lease",
-};
+pub(crate) const LEASES: Resource =
+    Resource { group: "coordination.k8s.io", plural: "leases", kind: "Lease" };
 /// Namespaces.
-pub(crate) const NAMESPACES: Resource = Resource {
-    group: "",
-    plural: "namespaces",
-    kind: "Namespace",
-};
+pub(crate) const NAMESPACES: Resource = Resource { group: "", plural: "namespaces", kind: "Namespace" };
 
 impl Resource {
     fn qualified(self, name: &str) -> String {
-        if self.group.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{name}.{}", self.group)
-        }
+        if self.group.is_empty() { name.to_owned() } else { format!("{name}.{}", self.group) }
     }
 
     fn details(self, name: &str) -> Details {
-        Details {
-            name: name.to_owned(),
-            group: self.group,
-            kind: self.plural,
-            ..Details::default()
-        }
+        Details { name: name.to_owned(), group: self.group, kind: self.plural, ..Details::default() }
     }
 }
 
 impl Failure {
     /// A failure without details.
     pub(crate) fn plain(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Refusal {
-        Box::new(Self {
-            code,
-            reason,
-            message: message.into(),
-            details: None,
-        })
+        Box::new(Self { code, reason, message: message.into(), details: None })
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Refusal {
@@ -147,18 +126,11 @@ impl Failure {
     }
 
     pub(crate) fn already_exists(resource: Resource, name: &str, being_deleted: bool) -> Refusal {
-        let prefix = if being_deleted {
-            "object is being deleted: "
-        } else {
-            ""
-        };
+        let prefix = if being_deleted { "object is being deleted: " } else { "" };
         Box::new(Self {
             code: StatusCode::CONFLICT,
             reason: "AlreadyExists",
-            message: format!(
-                "{prefix}{} \"{name}\" already exists",
-                resource.qualified(resource.plural)
-            ),
+            message: format!("{prefix}{} \"{name}\" already exists", resource.qualified(resource.plural)),
             details: Some(resource.details(name)),
         })
     }
@@ -169,12 +141,10 @@ impl Failure {
             code: StatusCode::INTERNAL_SERVER_ERROR,
             reason: "ServerTimeout",
             message: format!(
-                "The {operation} operation against {kind} could not be completed at this time, please try again."
+                "The {operation} operation against {kind} could not be completed at this time, \
+                 please try again."
             ),
-            details: Some(Details {
-                kind: resource.kind,
-                ..resource.details(operation)
-            }),
+            details: Some(Details { kind: resource.kind, ..resource.details(operation) }),
         })
     }
 
@@ -190,14 +160,7 @@ impl Failure {
 
     /// A failed precondition of a DELETE: names the kind where others name the plural.
     pub(crate) fn precondition(resource: Resource, name: &str, why: &str) -> Refusal {
-        Self::conflict(
-            Resource {
-                plural: resource.kind,
-                ..resource
-            },
-            name,
-            why,
-        )
+        Self::conflict(Resource { plural: resource.kind, ..resource }, name, why)
     }
 
     pub(crate) fn forbidden(resource: Resource, name: &str, why: &str) -> Refusal {
@@ -222,12 +185,7 @@ impl Failure {
         name: &str,
         errors: Vec<FieldError>,
     ) -> Refusal {
-        let qualified = Resource {
-            group,
-            plural: kind,
-            kind,
-        }
-        .qualified(kind);
+        let qualified = Resource { group, plural: kind, kind }.qualified(kind);
         let mut texts: Vec<String> = Vec::with_capacity(errors.len());
         for error in &errors {
             let text = format!("{}: {}", error.field, error.text());
@@ -235,39 +193,22 @@ impl Failure {
                 texts.push(text);
             }
         }
-        let listed = if texts.len() == 1 {
-            texts.concat()
-        } else {
-            format!("[{}]", texts.join(", "))
-        };
+        let listed = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
         let causes = errors
             .into_iter()
-            .map(|error| Cause {
-                reason: error.kind.reason(),
-                message: error.text(),
-                field: error.field,
-            })
+            .map(|error| Cause { reason: error.kind.reason(), message: error.text(), field: error.field })
             .collect();
         Box::new(Self {
             code: StatusCode::UNPROCESSABLE_ENTITY,
             reason: "Invalid",
             message: format!("{qualified} \"{name}\" is invalid: {listed}"),
-            details: Some(Details {
-                name: name.to_owned(),
-                group,
-                kind,
-                causes,
-                ..Details::default()
-            }),
+            details: Some(Details { name: name.to_owned(), group, kind, causes, ..Details::default() }),
         })
     }
 
     /// Whether authentication or access control refused, and not the resource itself.
     pub(crate) fn by_access_control(&self) -> bool {
-        let no_causes = self
-            .details
-            .as_ref()
-            .is_none_or(|details| details.causes.is_empty());
+        let no_causes = self.details.as_ref().is_none_or(|details| details.causes.is_empty());
         self.code == StatusCode::UNAUTHORIZED || (self.code == StatusCode::FORBIDDEN && no_causes)
     }
 
@@ -297,10 +238,7 @@ impl Failure {
 
 /// The `Status` that answers a finished DELETE, with a newline.
 pub(crate) fn deleted(resource: Resource, name: &str, uid: &str) -> Bytes {
-    let details = Details {
-        uid: uid.to_owned(),
-        ..resource.details(name)
-    };
+    let details = Details { uid: uid.to_owned(), ..resource.details(name) };
     let status = Status {
         kind: "Status",
         api_version: "v1",
@@ -363,12 +301,7 @@ impl FieldError {
         value: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
-            field: field.into(),
-            kind: Mistake::Invalid,
-            value: value.into(),
-            detail: detail.into(),
-        }
+        Self { field: field.into(), kind: Mistake::Invalid, value: value.into(), detail: detail.into() }
     }
 
     fn text(&self) -> String {

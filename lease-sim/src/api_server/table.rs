@@ -8,11 +8,12 @@ use bytes::Bytes;
 /// A `meta.k8s.io/v1` table of Leases with the columns of the real server.
 pub(crate) fn render<'a>(revision: u64, now: UnixMicros, rows: impl Iterator<Item = &'a Stored>) -> Bytes {
     let head = format!(
-        "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\
-         \"columnDefinitions\":[\
+        "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\
+         \"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"columnDefinitions\":[\
          {{\"name\":\"Name\",\"type\":\"string\",\"format\":\"name\",\"description\":\"\",\"priority\":0}},\
          {{\"name\":\"Holder\",\"type\":\"string\",\"format\":\"\",\"description\":\"\",\"priority\":0}},\
-         {{\"name\":\"Age\",\"type\":\"string\",\"format\":\"\",\"description\":\"\",\"priority\":0}}],\"rows\":["
+         {{\"name\":\"Age\",\"type\":\"string\",\"format\":\"\",\"description\":\"\",\"priority\":0}}],\
+         \"rows\":["
     );
     let mut out = head.into_bytes();
     for (index, stored) in rows.enumerate() {
@@ -30,10 +31,7 @@ fn row(out: &mut Vec<u8>, now: UnixMicros, stored: &Stored) {
     out.extend_from_slice(b"{\"cells\":[");
     encode::string(out, &meta.name);
     out.push(b',');
-    encode::string(
-        out,
-        stored.object.spec.holder_identity.as_deref().unwrap_or_default(),
-    );
+    encode::string(out, stored.object.spec.holder_identity.as_deref().unwrap_or_default());
     out.push(b',');
     let created = meta.creation_timestamp.unwrap_or(time::GO_ZERO);
     encode::string(out, &age(now.seconds().saturating_sub(created.seconds())));

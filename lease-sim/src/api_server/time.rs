@@ -62,11 +62,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -148,18 +144,12 @@ impl Cursor<'_> {
 
     fn six_digits(&mut self) -> Option<i64> {
         let chunk = self.take(7)?;
-        matches!(chunk[0], b'.' | b',')
-            .then(|| go_atoi(&chunk[1..]))
-            .flatten()
-            .filter(|value| *value >= 0)
+        matches!(chunk[0], b'.' | b',').then(|| go_atoi(&chunk[1..])).flatten().filter(|value| *value >= 0)
     }
 
     fn optional_fraction(&mut self) -> i64 {
         if matches!(self.0, [b'.' | b',', digit, ..] if digit.is_ascii_digit()) {
-            let digits = self.0[1..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
+            let digits = self.0[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             self.0 = &self.0[1 + digits..];
         }
         0
@@ -247,9 +237,8 @@ fn write_padded(out: &mut Vec<u8>, value: u64, width: usize) {
 /// The `Date` header of a response, as RFC 9110 wants it.
 pub(crate) fn http_date(now: UnixMicros) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = now.seconds();
     let days = seconds.div_euclid(SECONDS_PER_DAY);
     let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
@@ -282,15 +271,9 @@ mod tests {
     fn micro_times_are_read_as_go_reads_them() {
         let accepted = [
             ("2026-01-01T00:00:00.000000Z", "\"2026-01-01T00:00:00.000000Z\""),
-            (
-                "2026-01-01T02:00:00.123456+02:00",
-                "\"2026-01-01T00:00:00.123456Z\"",
-            ),
+            ("2026-01-01T02:00:00.123456+02:00", "\"2026-01-01T00:00:00.123456Z\""),
             ("9999-12-31T23:59:59.999999Z", "\"9999-12-31T23:59:59.999999Z\""),
-            (
-                "9999-12-31T23:59:59.999999-01:00",
-                "\"10000-01-01T00:59:59.999999Z\"",
-            ),
+            ("9999-12-31T23:59:59.999999-01:00", "\"10000-01-01T00:59:59.999999Z\""),
             ("0001-01-01T00:00:00.000000Z", "null"),
             ("1969-12-31T23:59:59.999999Z", "\"1969-12-31T23:59:59.999999Z\""),
             ("2024-02-29T1:00:00,000001Z", "\"2024-02-29T01:00:00.000001Z\""),
@@ -313,6 +296,8 @@ mod tests {
             "2026-01-01T00:00:00.000000",
             "2026-01-01T00:00:00.000000Zx",
             "2026-01-01T00:00:00.é00000Z",
+            "2026-01-01T00:00:00.000000+00-00",
+            "2026-01-01T00:00:00.000000*00:00",
         ];
         for text in refused {
             assert_eq!(parse(text, Layout::Micros), None, "{text}");
@@ -325,9 +310,6 @@ mod tests {
             let (year, month, day) = civil_from_days(days);
             assert_eq!(days_from_civil(year, month, day), days);
         }
-        assert_eq!(
-            http_date(UnixMicros::from_seconds(784_111_777)),
-            "Sun, 06 Nov 1994 08:49:37 GMT"
-        );
+        assert_eq!(http_date(UnixMicros::from_seconds(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

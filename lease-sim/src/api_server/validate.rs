@@ -5,18 +5,18 @@ use super::status::{FieldError, Mistake};
 use super::time::{self, Layout, UnixMicros};
 use serde_json::Value;
 
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
-and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
-start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
-'[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, \
+'-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
+and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
+with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
 '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used \
-for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, \
+'-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or \
+'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// What is wrong with a Lease that is to be created.
@@ -49,11 +49,7 @@ fn metadata(meta: &ObjectMeta, strict: bool, errors: &mut Vec<FieldError>) {
     if !meta.generate_name.is_empty() && strict {
         let masked = mask_trailing_dash(&meta.generate_name);
         for message in subdomain(&masked) {
-            errors.push(FieldError::invalid(
-                "metadata.generateName",
-                quoted(&meta.generate_name),
-                message,
-            ));
+            errors.push(FieldError::invalid("metadata.generateName", quoted(&meta.generate_name), message));
         }
     }
     if meta.name.is_empty() {
@@ -69,11 +65,7 @@ fn metadata(meta: &ObjectMeta, strict: bool, errors: &mut Vec<FieldError>) {
         }
     }
     for message in label_name(&meta.namespace) {
-        errors.push(FieldError::invalid(
-            "metadata.namespace",
-            quoted(&meta.namespace),
-            message,
-        ));
+        errors.push(FieldError::invalid("metadata.namespace", quoted(&meta.namespace), message));
     }
     if meta.generation < 0 {
         errors.push(FieldError::invalid(
@@ -117,12 +109,7 @@ fn maps_and_owners(meta: &ObjectMeta, errors: &mut Vec<FieldError>) {
             ("name", "name must not be empty"),
             ("uid", "uid must not be empty"),
         ] {
-            if owner
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .is_empty()
-            {
+            if owner.get(key).and_then(Value::as_str).unwrap_or_default().is_empty() {
                 let field = format!("metadata.ownerReferences.{key}");
                 errors.push(FieldError::invalid(field, "\"\"", detail));
             }
@@ -148,37 +135,27 @@ fn finalizers(meta: &ObjectMeta, errors: &mut Vec<FieldError>) {
 
 fn metadata_update(meta: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldError>) {
     if old.deletion_timestamp.is_some() {
-        let added: Vec<&String> = meta
-            .finalizers
-            .iter()
-            .filter(|name| !old.finalizers.contains(name))
-            .collect();
+        let added: Vec<&String> =
+            meta.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
         if !added.is_empty() {
             errors.push(FieldError {
                 field: "metadata.finalizers".to_owned(),
                 kind: Mistake::Forbidden,
                 value: String::new(),
                 detail: format!(
-                    "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+                    "no new finalizers can be added if the object is being deleted, \
+                     found new finalizers {added:?}"
                 ),
             });
         }
     }
     let mut immutable = |field: &str, same: bool, value: String| {
         if !same {
-            errors.push(FieldError::invalid(
-                format!("metadata.{field}"),
-                value,
-                "field is immutable",
-            ));
+            errors.push(FieldError::invalid(format!("metadata.{field}"), value, "field is immutable"));
         }
     };
     immutable("name", meta.name == old.name, quoted(&meta.name));
-    immutable(
-        "namespace",
-        meta.namespace == old.namespace,
-        quoted(&meta.namespace),
-    );
+    immutable("namespace", meta.namespace == old.namespace, quoted(&meta.namespace));
     immutable("uid", meta.uid == old.uid, quoted(&meta.uid));
     immutable(
         "deletionTimestamp",
@@ -188,8 +165,7 @@ fn metadata_update(meta: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldEr
     immutable(
         "deletionGracePeriodSeconds",
         meta.deletion_grace_period_seconds == old.deletion_grace_period_seconds,
-        meta.deletion_grace_period_seconds
-            .map_or("null".to_owned(), |seconds| seconds.to_string()),
+        meta.deletion_grace_period_seconds.map_or("null".to_owned(), |seconds| seconds.to_string()),
     );
     maps_and_owners(meta, errors);
 }
@@ -219,8 +195,7 @@ fn spec(spec: &LeaseSpec, errors: &mut Vec<FieldError>) {
 }
 
 fn mask_trailing_dash(name: &str) -> String {
-    name.strip_suffix('-')
-        .map_or_else(|| name.to_owned(), |stem| format!("{stem}a"))
+    name.strip_suffix('-').map_or_else(|| name.to_owned(), |stem| format!("{stem}a"))
 }
 
 fn is_label(text: &str) -> bool {
@@ -258,9 +233,7 @@ fn is_qualified_part(part: &str) -> bool {
     let bytes = part.as_bytes();
     matches!((bytes.first(), bytes.last()), (Some(first), Some(last))
         if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn qualified_name(key: &str) -> Vec<String> {
@@ -273,11 +246,7 @@ fn qualified_name(key: &str) -> Vec<String> {
             name
         }
         (Some(prefix), Some(name), None) => {
-            messages.extend(
-                subdomain(prefix)
-                    .into_iter()
-                    .map(|message| format!("prefix part {message}")),
-            );
+            messages.extend(subdomain(prefix).into_iter().map(|message| format!("prefix part {message}")));
             name
         }
         _ => {

@@ -83,10 +83,7 @@ fn line(kind: &str, object: &[u8]) -> Bytes {
 
 fn expired(wanted: u64, oldest: u64) -> Bytes {
     let message = format!("too old resource version: {wanted} ({oldest})");
-    line(
-        "ERROR",
-        &Failure::plain(StatusCode::GONE, "Expired", message).body(),
-    )
+    line("ERROR", &Failure::plain(StatusCode::GONE, "Expired", message).body())
 }
 
 impl ApiServer {
@@ -98,12 +95,7 @@ impl ApiServer {
         object: &Arc<LeaseObject>,
         json: &Bytes,
     ) {
-        self.log.push_back(Change {
-            kind,
-            revision,
-            object: Arc::clone(object),
-            json: json.clone(),
-        });
+        self.log.push_back(Change { kind, revision, object: Arc::clone(object), json: json.clone() });
         while self.log.len() > self.config.history.max(1) {
             if let Some(oldest) = self.log.pop_front() {
                 self.oldest_watchable = oldest.revision;
@@ -124,10 +116,7 @@ impl ApiServer {
             next: end,
             waiting: VecDeque::new(),
             deadline: call.now.plus_seconds(
-                call.query
-                    .timeout_seconds
-                    .filter(|seconds| *seconds > 0)
-                    .unwrap_or(DEFAULT_TIMEOUT_SECONDS),
+                call.query.timeout_seconds.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_TIMEOUT_SECONDS),
             ),
             bookmarks: call.query.bookmarks,
             end: None,
@@ -168,10 +157,7 @@ impl ApiServer {
             let change = self.log.get(index)?;
             watcher.next += 1;
             let meta = &change.object.meta;
-            let here = watcher
-                .namespace
-                .as_ref()
-                .is_none_or(|namespace| *namespace == meta.namespace);
+            let here = watcher.namespace.as_ref().is_none_or(|namespace| *namespace == meta.namespace);
             if change.revision > watcher.after
                 && here
                 && watcher.selector.matches(&meta.namespace, &meta.name)
@@ -192,11 +178,7 @@ impl ApiServer {
     /// Ends every watch whose `timeoutSeconds` are over; what happened before is still told.
     pub fn expire_watches(&mut self, now: UnixMicros) {
         let end = self.log_start + self.log.len() as u64;
-        for watcher in self
-            .watches
-            .values_mut()
-            .filter(|watcher| watcher.deadline <= now)
-        {
+        for watcher in self.watches.values_mut().filter(|watcher| watcher.deadline <= now) {
             watcher.end.get_or_insert(end);
         }
     }
@@ -204,11 +186,7 @@ impl ApiServer {
     /// When the next watch ends by itself, if there is any.
     #[must_use]
     pub fn next_watch_deadline(&self) -> Option<UnixMicros> {
-        self.watches
-            .values()
-            .filter(|watcher| watcher.end.is_none())
-            .map(|watcher| watcher.deadline)
-            .min()
+        self.watches.values().filter(|watcher| watcher.end.is_none()).map(|watcher| watcher.deadline).min()
     }
 
     /// How many watches are open.

@@ -31,11 +31,7 @@ pub(crate) enum CliError {
     /// An option is unknown, lacks its value, or has one that it should not have.
     Arguments(lexopt::Error),
     /// A value cannot be used; which option, which value, and why.
-    BadValue {
-        option: &'static str,
-        value: String,
-        why: String,
-    },
+    BadValue { option: &'static str, value: String, why: String },
     /// An option that must be given was not.
     Missing(&'static str),
     /// The program cannot do its work.
@@ -82,11 +78,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Err(error) = dispatch(lexopt::Parser::from_iter(arguments)) else {
         return ExitCode::SUCCESS;
     };
-    let hint = if error.is_usage() {
-        "\nTry 'lease-sim --help'."
-    } else {
-        ""
-    };
+    let hint = if error.is_usage() { "\nTry 'lease-sim --help'." } else { "" };
     // Nothing is left to do if standard error is closed.
     let _ = writeln!(std::io::stderr(), "lease-sim: {error}{hint}");
     ExitCode::from(if error.is_usage() { 2 } else { 1 })

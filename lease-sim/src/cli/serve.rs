@@ -83,11 +83,7 @@ fn namespace(name: String) -> Result<String, CliError> {
         return Ok(name);
     }
     let why = "a namespace has 1 to 63 of a-z, 0-9 and '-', and no '-' at either end".to_owned();
-    Err(CliError::BadValue {
-        option: "--namespace",
-        value: name,
-        why,
-    })
+    Err(CliError::BadValue { option: "--namespace", value: name, why })
 }
 
 pub(super) fn run(parser: lexopt::Parser) -> Result<(), CliError> {
@@ -114,18 +110,12 @@ pub(super) fn run(parser: lexopt::Parser) -> Result<(), CliError> {
         builder = builder.authority(authority(directory)?);
     }
     // The handlers come first: a signal right after the line below must end it cleanly.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed(&error))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
     runtime.block_on(async {
         let signal = signals().map_err(|error| failed(&error))?;
         let server = builder.start().map_err(|error| failed(&error))?;
-        print(&ready(
-            &server,
-            options.tls_dir.as_deref(),
-            options.token.as_deref(),
-        ))?;
+        print(&ready(&server, options.tls_dir.as_deref(), options.token.as_deref()))?;
         signal.await;
         drop(server);
         print("stopped\n")
@@ -166,29 +156,18 @@ fn ready(server: &EmbeddedServer, tls_dir: Option<&Path>, token: Option<&str>) -
     let mut text = format!("serving {url}\nkubectl --server={url}");
     // Writing to a String cannot fail.
     if let Some(directory) = tls_dir {
-        let _ = write!(
-            text,
-            " --certificate-authority={}",
-            quoted(&directory.join("ca.crt").to_string_lossy())
-        );
+        let _ =
+            write!(text, " --certificate-authority={}", quoted(&directory.join("ca.crt").to_string_lossy()));
     }
     // kubectl asks for a name and a password when it has no credentials at all.
-    let _ = writeln!(
-        text,
-        " --token={} get leases --all-namespaces",
-        quoted(token.unwrap_or("any"))
-    );
+    let _ = writeln!(text, " --token={} get leases --all-namespaces", quoted(token.unwrap_or("any")));
     text
 }
 
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// The authority of the directory: the one of an earlier run, or a new one.

@@ -16,8 +16,8 @@ pub(crate) enum Outgoing {
     Pieces(mpsc::Receiver<io::Result<Bytes>>),
 }
 
-/// Sends a last piece, then breaks the stream. Only once the piece was taken: the connection writes out what it
-/// has when it finds nothing more, and an error that is there already would swallow the piece.
+/// Sends a last piece, then breaks the stream. Only once the piece was taken: the connection writes out what
+/// it has when it finds nothing more, and an error that is there already would swallow the piece.
 pub(crate) async fn break_after(sender: &mpsc::Sender<io::Result<Bytes>>, piece: Bytes) {
     // An error means that the client is gone: then there is nothing to break.
     if sender.send(Ok(piece)).await.is_err() {

@@ -52,9 +52,7 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn next(&mut self, request: &Request<Bytes>) -> Option<Fault> {
-        self.queue
-            .pop_front()
-            .or_else(|| self.hook.as_mut().and_then(|hook| hook(request)))
+        self.queue.pop_front().or_else(|| self.hook.as_mut().and_then(|hook| hook(request)))
     }
 }
 

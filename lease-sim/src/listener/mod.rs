@@ -10,8 +10,8 @@
 //! # Ok::<(), lease_sim::listener::EmbeddedServerError>(())
 //! ```
 //!
-//! The server has its own thread and runtime, so its clients may use any executor, or none. All methods may be
-//! called from any thread; those that wait ([`EmbeddedServer::stop`], [`EmbeddedServer::restart`],
+//! The server has its own thread and runtime, so its clients may use any executor, or none. All methods may
+//! be called from any thread; those that wait ([`EmbeddedServer::stop`], [`EmbeddedServer::restart`],
 //! [`EmbeddedServer::close_connections`], dropping) wait for that thread, a few milliseconds at most.
 
 mod body;
@@ -121,7 +121,8 @@ impl Builder {
         self
     }
 
-    /// Adds a token for a user and says what the user may do. Default: no tokens, so every request is refused.
+    /// Adds a token for a user and says what the user may do. Default: no tokens, so every request is
+    /// refused.
     #[must_use]
     pub fn token(mut self, token: &str, user: &str, rights: Rights) -> Self {
         self.config = self.config.token(token, user, rights);
@@ -216,19 +217,14 @@ impl Builder {
                 runtime.shutdown_background();
             })
             .map_err(EmbeddedServerError::Thread)?;
-        let server = EmbeddedServer {
-            shared,
-            commands: Some(commands),
-            thread: Some(thread),
-        };
+        let server = EmbeddedServer { shared, commands: Some(commands), thread: Some(thread) };
         server.restart()?;
         Ok(server)
     }
 
     fn make_tls(&self) -> Result<Tls, EmbeddedServerError> {
-        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut names: Vec<String> =
+            ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"].map(str::to_owned).to_vec();
         names.push(self.listen.ip().to_string());
         names.extend(self.names.iter().cloned());
         names.sort();
@@ -238,12 +234,7 @@ impl Builder {
             None => Authority::generate()?,
         };
         let config = authority.server(&names, self.client_certificates)?;
-        Ok(Tls {
-            authority,
-            config,
-            names,
-            client_certificates: self.client_certificates,
-        })
+        Ok(Tls { authority, config, names, client_certificates: self.client_certificates })
     }
 }
 
@@ -278,20 +269,14 @@ impl EmbeddedServer {
     /// `http://…` or `https://…`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if lock(&self.shared.tls).is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if lock(&self.shared.tls).is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address())
     }
 
     /// The certificate that clients must trust, PEM; `None` without TLS.
     #[must_use]
     pub fn ca_pem(&self) -> Option<String> {
-        lock(&self.shared.tls)
-            .as_ref()
-            .map(|tls| tls.authority.certificate_pem().to_owned())
+        lock(&self.shared.tls).as_ref().map(|tls| tls.authority.certificate_pem().to_owned())
     }
 
     /// The authority's private key, PKCS #8 PEM; `None` without TLS. Keep it secret.
@@ -301,7 +286,8 @@ impl EmbeddedServer {
     }
 
     /// Makes a new authority and a new server certificate. New connections use them; old ones live on, see
-    /// [`EmbeddedServer::close_connections`]. Client certificates of the old authority are refused from now on.
+    /// [`EmbeddedServer::close_connections`]. Client certificates of the old authority are refused from now
+    /// on.
     ///
     /// # Errors
     /// [`EmbeddedServerError::NoTls`], or no key could be made; the old ones stay then.
@@ -314,8 +300,8 @@ impl EmbeddedServer {
         Ok(())
     }
 
-    /// A certificate that lets its bearer be `common_name` in `groups`; in `system:masters` it may do everything.
-    /// Say with [`ApiServer::set_rights`] what the name or a group may do.
+    /// A certificate that lets its bearer be `common_name` in `groups`; in `system:masters` it may do
+    /// everything. Say with [`ApiServer::set_rights`] what the name or a group may do.
     ///
     /// # Errors
     /// [`EmbeddedServerError::NoTls`], or no key could be made.

@@ -109,9 +109,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let _counted = Counted::new(&shared);
     // Without it small answers wait for the client's acknowledgement; it is not vital.
     let _ = stream.set_nodelay(true);
-    let tls = super::lock(&shared.tls)
-        .as_ref()
-        .map(|tls| Arc::clone(&tls.config));
+    let tls = super::lock(&shared.tls).as_ref().map(|tls| Arc::clone(&tls.config));
     let Some(config) = tls else {
         return http(&shared, stream, None).await;
     };
@@ -127,10 +125,8 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream) {
 async fn http(shared: &Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin, user: Option<User>) {
     let service = service_fn(|request| answer(Arc::clone(shared), user.clone(), request));
     // Errors are clients that hung up and faults on purpose.
-    let _ = http1::Builder::new()
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ =
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Waits while the server is paused.

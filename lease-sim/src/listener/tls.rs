@@ -35,9 +35,7 @@ pub struct ClientCertificate {
 
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ClientCertificate")
-            .finish_non_exhaustive()
+        formatter.debug_struct("ClientCertificate").finish_non_exhaustive()
     }
 }
 
@@ -69,10 +67,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, key).map_err(tls_error)?;
         let certificate_pem = certificate_pem.map_or_else(|| issuer.pem(), str::to_owned);
-        Ok(Self {
-            issuer,
-            certificate_pem,
-        })
+        Ok(Self { issuer, certificate_pem })
     }
 
     /// What clients trust, PEM.
@@ -116,9 +111,7 @@ impl Authority {
         client_certificates: bool,
     ) -> Result<Arc<rustls::ServerConfig>, EmbeddedServerError> {
         let mut params = CertificateParams::new(names).map_err(tls_error)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "lease-sim server");
+        params.distinguished_name.push(DnType::CommonName, "lease-sim server");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().map_err(tls_error)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(tls_error)?;
@@ -128,9 +121,7 @@ impl Authority {
             .map_err(tls_error)?;
         let builder = if client_certificates {
             let mut roots = rustls::RootCertStore::empty();
-            roots
-                .add(CertificateDer::from(self.issuer.der().to_vec()))
-                .map_err(tls_error)?;
+            roots.add(CertificateDer::from(self.issuer.der().to_vec())).map_err(tls_error)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
                 .build()

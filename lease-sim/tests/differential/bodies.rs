@@ -30,10 +30,9 @@ impl Generator {
         fields.insert("metadata".into(), metadata);
         match self.below(15) {
             0 => {}
-            1 => drop(fields.insert(
-                "spec".into(),
-                self.pick(&[json!(null), json!({}), json!([]), json!("x")]),
-            )),
+            1 => drop(
+                fields.insert("spec".into(), self.pick(&[json!(null), json!({}), json!([]), json!("x")])),
+            ),
             _ => drop(fields.insert("spec".into(), self.spec())),
         }
         body
@@ -45,19 +44,15 @@ impl Generator {
         match self.below(25) {
             0 => drop(meta.insert(
                 "name".into(),
-                self.pick(&[
-                    json!("Bad_Name"),
-                    json!(""),
-                    json!(null),
-                    json!("x".repeat(254)),
-                    json!(7),
-                ]),
+                self.pick(&[json!("Bad_Name"), json!(""), json!(null), json!("x".repeat(254)), json!(7)]),
             )),
             1 => drop(meta.remove("name")),
-            2 => drop(meta.insert(
-                "namespace".into(),
-                self.pick(&[json!("other"), json!(""), json!(null), json!({})]),
-            )),
+            2 => {
+                drop(meta.insert(
+                    "namespace".into(),
+                    self.pick(&[json!("other"), json!(""), json!(null), json!({})]),
+                ))
+            }
             3..=10 => drop(meta.insert("namespace".into(), json!(self.namespace))),
             _ => {}
         }
@@ -97,12 +92,7 @@ impl Generator {
         match self.below(8) {
             0 => drop(meta.insert(
                 "labels".into(),
-                self.pick(&[
-                    json!({"a": "b"}),
-                    json!({"a": "c", "x.io/y": ""}),
-                    json!({}),
-                    json!(null),
-                ]),
+                self.pick(&[json!({"a": "b"}), json!({"a": "c", "x.io/y": ""}), json!({}), json!(null)]),
             )),
             1 => drop(meta.insert(
                 "labels".into(),
@@ -165,18 +155,16 @@ impl Generator {
                 ]),
             )),
             // Not a valid one: claiming it changes `managedFields` and so the version, which is not modelled.
-            2 => drop(meta.insert(
-                "deletionTimestamp".into(),
-                self.pick(&[json!(""), json!(null), json!(5)]),
-            )),
+            2 => {
+                drop(meta.insert("deletionTimestamp".into(), self.pick(&[json!(""), json!(null), json!(5)])))
+            }
             3 => drop(meta.insert(
                 "deletionGracePeriodSeconds".into(),
                 self.pick(&[json!(0), json!(5), json!(null), json!("0")]),
             )),
-            4 => drop(meta.insert(
-                "generateName".into(),
-                self.pick(&[json!("gen-"), json!("Bad_"), json!("")]),
-            )),
+            4 => drop(
+                meta.insert("generateName".into(), self.pick(&[json!("gen-"), json!("Bad_"), json!("")])),
+            ),
             5 => drop(meta.insert(
                 "ownerReferences".into(),
                 self.pick(&[
@@ -225,11 +213,7 @@ impl Generator {
             json!("@raw:015"),
         ];
         for field in ["leaseDurationSeconds", "leaseTransitions"] {
-            let value = if self.one_in(12) {
-                self.pick(&odd)
-            } else {
-                json!(1 + self.below(3))
-            };
+            let value = if self.one_in(12) { self.pick(&odd) } else { json!(1 + self.below(3)) };
             spec.insert(field.into(), value);
         }
         for field in ["acquireTime", "renewTime"] {
@@ -250,7 +234,7 @@ impl Generator {
     }
 
     fn odd_time(&mut self) -> Value {
-        const TIMES: [&str; 40] = [
+        const TIMES: [&str; 42] = [
             "",
             "yesterday",
             "2026-01-01T00:00:00Z",
@@ -288,6 +272,8 @@ impl Generator {
             "2026-01-01T00:00:00.000000+25:00",
             "2026-01-01T00:00:00.000000+00:99",
             "2026-01-01T00:00:00.000000+0000",
+            "2026-01-01T00:00:00.000000+00-00",
+            "2026-01-01T00:00:00.000000*00:00",
             "2026-01-01T00:00:00.000000",
             "2026-01-01T00:00:00.000000Z ",
             "-026-01-01T00:00:00.000000Z",

@@ -16,19 +16,9 @@ pub(crate) struct Step {
 
 impl std::fmt::Debug for Step {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            method,
-            path,
-            token,
-            content_type,
-            body,
-            ..
-        } = self;
+        let Self { method, path, token, content_type, body, .. } = self;
         let body = body.as_ref().map_or_else(String::new, Value::to_string);
-        write!(
-            formatter,
-            "{method} {path} as {token:?}, {content_type:?}: {body}"
-        )
+        write!(formatter, "{method} {path} as {token:?}, {content_type:?}: {body}")
     }
 }
 
@@ -45,8 +35,8 @@ impl Step {
         }
     }
 
-    /// The body as bytes for one world: `@uid:3`, `@rv:3` are those of the third version of this name (from the
-    /// end, 0 is the newest), `@rv+:0` is one beyond it, and `@raw:x` is `x` without quotes.
+    /// The body as bytes for one world: `@uid:3`, `@rv:3` are those of the third version of this name (from
+    /// the end, 0 is the newest), `@rv+:0` is one beyond it, and `@raw:x` is `x` without quotes.
     pub(crate) fn written(&self, body: &Value, versions: &Versions) -> String {
         if let Some(raw) = body.as_str() {
             return raw.to_owned();
@@ -55,9 +45,7 @@ impl Step {
         self.resolve(&mut body, versions);
         let mut text = body.to_string();
         while let Some(start) = text.find("\"@raw:") {
-            let end = text[start + 1..]
-                .find('"')
-                .map_or(text.len(), |length| start + 1 + length);
+            let end = text[start + 1..].find('"').map_or(text.len(), |length| start + 1 + length);
             let raw = text[start + 6..end].to_owned();
             text.replace_range(start..=end, &raw);
         }
@@ -66,12 +54,8 @@ impl Step {
 
     fn resolve(&self, value: &mut Value, versions: &Versions) {
         match value {
-            Value::Object(fields) => fields
-                .values_mut()
-                .for_each(|value| self.resolve(value, versions)),
-            Value::Array(elements) => elements
-                .iter_mut()
-                .for_each(|value| self.resolve(value, versions)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.resolve(value, versions)),
+            Value::Array(elements) => elements.iter_mut().for_each(|value| self.resolve(value, versions)),
             Value::String(text) => {
                 let Some((what, index)) = text.strip_prefix('@').and_then(|text| text.split_once(':')) else {
                     return;
@@ -102,15 +86,8 @@ pub(crate) struct Generator {
 
 impl Generator {
     pub(crate) fn new(seed: u64, namespace: &str) -> Self {
-        let names = (0..4)
-            .map(|index| format!("differential-{seed}-{index}"))
-            .collect();
-        Self {
-            state: seed,
-            namespace: namespace.to_owned(),
-            names,
-            tokens: Vec::new(),
-        }
+        let names = (0..4).map(|index| format!("differential-{seed}-{index}")).collect();
+        Self { state: seed, namespace: namespace.to_owned(), names, tokens: Vec::new() }
     }
 
     pub(crate) fn names(&self) -> &[String] {
@@ -158,10 +135,7 @@ impl Generator {
     }
 
     fn collection(&self) -> String {
-        format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
-            self.namespace
-        )
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.namespace)
     }
 
     fn list(&mut self, step: &mut Step) {
@@ -169,10 +143,7 @@ impl Generator {
             0 => "fieldSelector=spec.holderIdentity%3Da".to_owned(),
             1 => "fieldSelector=nonsense".to_owned(),
             2 => format!("fieldSelector=metadata.name%3D{}&resourceVersion=abc", step.name),
-            3 => format!(
-                "fieldSelector=metadata.name%3D{}&resourceVersionMatch=Exact",
-                step.name
-            ),
+            3 => format!("fieldSelector=metadata.name%3D{}&resourceVersionMatch=Exact", step.name),
             4 => format!(
                 "fieldSelector=metadata.name%3D{}%2Cmetadata.namespace%21%3D{}",
                 step.name, self.namespace
@@ -249,12 +220,7 @@ impl Generator {
         match self.below(5) {
             0 => drop(preconditions.insert(
                 "uid".into(),
-                self.pick(&[
-                    json!("00000000-0000-0000-0000-000000000000"),
-                    json!(""),
-                    json!(null),
-                    json!(1),
-                ]),
+                self.pick(&[json!("00000000-0000-0000-0000-000000000000"), json!(""), json!(null), json!(1)]),
             )),
             1..=2 if seen > 0 => drop(preconditions.insert("uid".into(), json!("@uid:0"))),
             _ => {}
@@ -284,11 +250,8 @@ impl Generator {
             2 => options["preconditions"] = self.pick(&[json!(null), json!([]), json!("x")]),
             3 => options["kind"] = self.pick(&[json!("Lease"), json!("Pod"), json!("Nonsense")]),
             4 => {
-                options["apiVersion"] = self.pick(&[
-                    json!("coordination.k8s.io/v1"),
-                    json!("meta.k8s.io/v1"),
-                    json!("x/y"),
-                ])
+                options["apiVersion"] =
+                    self.pick(&[json!("coordination.k8s.io/v1"), json!("meta.k8s.io/v1"), json!("x/y")])
             }
             5 => options["gracePeriodSeconds"] = self.pick(&[json!(0), json!(30), json!(-1), json!("1")]),
             _ => {}

@@ -68,21 +68,14 @@ pub(crate) struct World<S> {
 
 impl<S: Server> World<S> {
     pub(crate) fn new(server: S) -> Self {
-        Self {
-            server,
-            versions: Versions::new(),
-        }
+        Self { server, versions: Versions::new() }
     }
 
     pub(crate) async fn send(&mut self, step: &Step) -> Answered {
         let body = step.body.as_ref().map(|body| step.written(body, &self.versions));
         let (status, body) = self.server.exchange(step.method, &step.path, step, body).await;
         let version = self.learn(&body);
-        let mut answered = Answered {
-            status,
-            body,
-            version,
-        };
+        let mut answered = Answered { status, body, version };
         self.mask_generated_name(step, &mut answered.body).await;
         answered
     }
@@ -97,18 +90,13 @@ impl<S: Server> World<S> {
             };
             let name = name.to_owned();
             if body["kind"] == "Lease" {
-                let namespace = body["metadata"]["namespace"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned();
+                let namespace = body["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
                 let path = Step::look(&namespace, &name).path;
                 let mut clear = step.clone();
                 clear.token = Some("admin");
                 clear.content_type = Some("application/merge-patch+json");
                 let no_finalizers = json!({ "metadata": { "finalizers": null } }).to_string();
-                self.server
-                    .exchange("PATCH", &path, &clear, Some(no_finalizers))
-                    .await;
+                self.server.exchange("PATCH", &path, &clear, Some(no_finalizers)).await;
                 self.server.exchange("DELETE", &path, &clear, None).await;
                 self.versions.remove(&name);
             }
@@ -169,19 +157,11 @@ impl Real {
             }
         }
         assert!(tokens.contains_key("admin"), "LEASE_TEST_TOKEN");
-        Self {
-            client: support::client(Some(&ca), None),
-            url,
-            tokens,
-        }
+        Self { client: support::client(Some(&ca), None), url, tokens }
     }
 
     pub(crate) fn token_names(&self) -> Vec<&'static str> {
-        self.tokens
-            .keys()
-            .copied()
-            .filter(|name| *name != "admin")
-            .collect()
+        self.tokens.keys().copied().filter(|name| *name != "admin").collect()
     }
 }
 
@@ -201,11 +181,7 @@ impl Server for Real {
         if let Some(content_type) = step.content_type {
             request = request.header("content-type", content_type);
         }
-        let response = request
-            .body(body.unwrap_or_default())
-            .send()
-            .await
-            .expect("the real server answers");
+        let response = request.body(body.unwrap_or_default()).send().await.expect("the real server answers");
         let status = response.status().as_u16();
         let body = response.bytes().await.expect("a whole body");
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
@@ -217,10 +193,7 @@ pub(crate) struct Model(ApiServer);
 
 impl Model {
     pub(crate) async fn like(real: &mut Real, seed: u64, namespace: &str) -> Self {
-        let config = ApiServerConfig {
-            seed,
-            ..ApiServerConfig::default()
-        };
+        let config = ApiServerConfig { seed, ..ApiServerConfig::default() };
         let mut config = config.namespace(namespace).token("admin", "admin", Rights::All);
         for name in real.token_names().into_iter().filter(|name| *name != "wrong") {
             config = config.token(name, name, rights(real, name, namespace).await);
@@ -258,10 +231,7 @@ async fn rights(real: &mut Real, token: &'static str, namespace: &str) -> Rights
         }
     }
     println!("{token} may {verbs:?}");
-    Rights::Leases(vec![LeaseRule {
-        namespace: Some(namespace.to_owned()),
-        verbs,
-    }])
+    Rights::Leases(vec![LeaseRule { namespace: Some(namespace.to_owned()), verbs }])
 }
 
 impl Server for Model {
@@ -282,9 +252,6 @@ impl Server for Model {
         let request = request.body(Bytes::from(body.unwrap_or_default())).unwrap();
         let answer = self.0.handle(UnixMicros::from_seconds(1_800_000_000), &request);
         let response = answer.into_response().expect("no watches are sent");
-        (
-            response.status().as_u16(),
-            serde_json::from_slice(response.body()).unwrap_or(Value::Null),
-        )
+        (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
     }
 }

@@ -46,11 +46,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "secret";
 
 pub(crate) fn secure() -> EmbeddedServer {
-    EmbeddedServer::builder()
-        .tls(true)
-        .token(TOKEN, "admin", Rights::All)
-        .start()
-        .unwrap()
+    EmbeddedServer::builder().tls(true).token(TOKEN, "admin", Rights::All).start().unwrap()
 }
 
 pub(crate) struct Caller {
@@ -62,11 +58,7 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn of(server: &EmbeddedServer) -> Self {
         let client = client(server.ca_pem().as_deref(), None);
-        Self {
-            client,
-            url: server.url(),
-            token: Some(TOKEN.to_owned()),
-        }
+        Self { client, url: server.url(), token: Some(TOKEN.to_owned()) }
     }
 
     pub(crate) async fn send(
@@ -75,20 +67,14 @@ impl Caller {
         path: &str,
         body: Option<Value>,
     ) -> reqwest::Result<reqwest::Response> {
-        let mut request = self
-            .client
-            .request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let mut request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body.to_string());
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
-        tokio::time::timeout(PATIENCE, request.send())
-            .await
-            .expect("an answer in time")
+        tokio::time::timeout(PATIENCE, request.send()).await.expect("an answer in time")
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
@@ -111,17 +97,13 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 pub(crate) async fn next_line(stream: &mut reqwest::Response) -> Option<Value> {
     let mut text = Vec::new();
     while !text.ends_with(b"\n") {
-        let chunk = tokio::time::timeout(PATIENCE, stream.chunk())
-            .await
-            .expect("a line in time");
+        let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.expect("a line in time");
         text.extend_from_slice(&chunk.ok()??);
     }
     Some(serde_json::from_slice(&text).unwrap())

@@ -75,25 +75,15 @@ impl Options {
     /// The credentials that the command line describes.
     pub fn credentials(&self) -> Result<CredentialSource> {
         if self.in_cluster {
-            return Ok(CredentialSource::InCluster(InCluster::from_env(|name| {
-                std::env::var(name).ok()
-            })?));
+            return Ok(CredentialSource::InCluster(InCluster::from_env(|name| std::env::var(name).ok())?));
         }
-        let server = self
-            .server
-            .as_deref()
-            .ok_or("no --server")?
-            .parse::<ServerUrl>()?;
+        let server = self.server.as_deref().ok_or("no --server")?.parse::<ServerUrl>()?;
         let authentication = match &self.token_file {
             Some(path) => AuthenticationSource::Token(Piece::File(path.clone())),
             None => AuthenticationSource::None,
         };
         let ca = self.ca.clone().map(Piece::File);
-        Ok(CredentialSource::Explicit(Explicit::new(
-            server,
-            ca,
-            authentication,
-        )?))
+        Ok(CredentialSource::Explicit(Explicit::new(server, ca, authentication)?))
     }
 }
 

@@ -58,11 +58,7 @@ pub struct Call {
 impl Call {
     /// A request to be sent.
     pub fn new(request: http::Request<Bytes>, time_left: Duration, max_body: usize) -> Self {
-        Self {
-            request,
-            time_left,
-            max_body,
-        }
+        Self { request, time_left, max_body }
     }
 }
 
@@ -79,10 +75,7 @@ impl SendError {
     /// [`Failure::NotSent`] only when it is certain that no byte of the request left this process; when in
     /// doubt [`Failure::Unknown`].
     pub fn new(failure: Failure, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            failure,
-            cause: Some(cause.into()),
-        }
+        Self { failure, cause: Some(cause.into()) }
     }
 
     /// What the state machine is told.

@@ -98,17 +98,11 @@ impl ReqwestTransportBuilder {
     /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
     /// is wrong or stands before a server without TLS.
     pub fn build(self) -> Result<ReqwestTransport, SetupError> {
-        let proxy = self
-            .proxy
-            .map(|url| Proxy::all(url).map_err(client_error))
-            .transpose()?;
+        let proxy = self.proxy.map(|url| Proxy::all(url).map_err(client_error)).transpose()?;
         let build = move |credentials: &Credentials| client(credentials, proxy.clone());
         let rotating = Rotating::start(self.source, self.rotation, self.clock, build)?;
         let server = rotating.current().0.server().clone();
-        Ok(ReqwestTransport {
-            rotating: Arc::new(rotating),
-            server,
-        })
+        Ok(ReqwestTransport { rotating: Arc::new(rotating), server })
     }
 }
 
@@ -141,19 +135,13 @@ fn client_error(error: reqwest::Error) -> SetupError {
 impl Transport for ReqwestTransport {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
         Box::pin(async move {
-            self.rotating
-                .freshen(PATIENCE_WITH_FILES.min(call.time_left / 4))
-                .await;
+            self.rotating.freshen(PATIENCE_WITH_FILES.min(call.time_left / 4)).await;
             let (credentials, client) = self.rotating.current();
-            let request = credentials
-                .prepare(call.request)
-                .map_err(|error| SendError::new(Failure::NotSent, error))?;
+            let request =
+                credentials.prepare(call.request).map_err(|error| SendError::new(Failure::NotSent, error))?;
             let request = Request::try_from(request)
                 .map_err(|error| SendError::new(Failure::NotSent, error.without_url()))?;
-            let response = client
-                .execute(request)
-                .await
-                .map_err(|error| self.failed(error))?;
+            let response = client.execute(request).await.map_err(|error| self.failed(error))?;
             read(response, call.max_body).await
         })
     }
@@ -170,11 +158,8 @@ impl ReqwestTransport {
         self.rotating.doubt();
         // Name resolution, TCP or TLS handshake: the request itself comes after these. Anything later may have
         // reached the server.
-        let failure = if error.is_connect() || error.is_builder() {
-            Failure::NotSent
-        } else {
-            Failure::Unknown
-        };
+        let failure =
+            if error.is_connect() || error.is_builder() { Failure::NotSent } else { Failure::Unknown };
         SendError::new(failure, error.without_url())
     }
 }
@@ -205,10 +190,7 @@ fn unknown(error: reqwest::Error) -> SendError {
 
 impl fmt::Debug for ReqwestTransport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ReqwestTransport")
-            .field("server", &self.server)
-            .finish_non_exhaustive()
+        formatter.debug_struct("ReqwestTransport").field("server", &self.server).finish_non_exhaustive()
     }
 }
 

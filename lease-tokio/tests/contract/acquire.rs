@@ -31,9 +31,7 @@ async fn acquisition(lease: &Lease) -> Acquisition {
 
 fn assert_taken_from(found: &Acquisition, name: &str) {
     match found {
-        Acquisition::TakenOver {
-            previous: Some(previous),
-        } => assert_eq!(previous.as_str(), name),
+        Acquisition::TakenOver { previous: Some(previous) } => assert_eq!(previous.as_str(), name),
         other => panic!("{other:?}"),
     }
 }
@@ -82,10 +80,7 @@ async fn c6_a_record_that_is_already_ours_is_taken_with_fresh_times() {
     assert_six_fraction_digits(text(&new, "/spec/acquireTime"));
     // Whether it is ours is the setting's to say.
     let cautious = world.spawn(World::config("a").same_identity(SameIdentity::Contend));
-    assert_eq!(
-        denial(&cautious.lease).await.reason,
-        DenialReason::DuplicateIdentity
-    );
+    assert_eq!(denial(&cautious.lease).await.reason, DenialReason::DuplicateIdentity);
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,19 +94,9 @@ async fn c6_an_expired_record_is_taken_with_fresh_times_once_its_duration_was_se
     let contender = world.spawn(World::config("b").max_clock_skew(None));
     let denial = denial(&contender.lease).await;
     let seen = world.mono();
-    assert_eq!(
-        denial.retry_at.saturating_since(seen),
-        TTL,
-        "counted from the answer's arrival"
-    );
-    world
-        .sleep_until(seen.saturating_add(TTL - 2 * LATENCY - ms(1)))
-        .await;
-    assert_eq!(
-        contender.lease.acquire().await,
-        Ok(false),
-        "judged a millisecond too early"
-    );
+    assert_eq!(denial.retry_at.saturating_since(seen), TTL, "counted from the answer's arrival");
+    world.sleep_until(seen.saturating_add(TTL - 2 * LATENCY - ms(1))).await;
+    assert_eq!(contender.lease.acquire().await, Ok(false), "judged a millisecond too early");
     world.sleep_until(denial.retry_at).await;
     assert_taken_from(&acquisition(&contender.lease).await, "dead");
     let new = world.object();
@@ -143,11 +128,7 @@ async fn c6_a_long_expired_record_is_taken_at_the_first_look() {
         let without = World::new();
         without.server(|server| server.create(&record("dead", renew_time)));
         let lease = without.spawn(World::config("b").max_clock_skew(None)).lease;
-        assert_eq!(
-            lease.acquire().await,
-            Ok(false),
-            "{renew_time}: no wall clock decides"
-        );
+        assert_eq!(lease.acquire().await, Ok(false), "{renew_time}: no wall clock decides");
     }
 }
 
@@ -162,13 +143,7 @@ async fn c7_acquire_is_true_on_success_and_false_on_a_live_conflict() {
     assert_eq!(denial.reason, DenialReason::Held);
     assert_eq!(denial.holder.unwrap().as_str(), "a");
     // "False" is a promise: nothing of the attempt is still under way.
-    assert!(
-        other
-            .log
-            .all()
-            .iter()
-            .all(|exchange| exchange.method == Method::GET)
-    );
+    assert!(other.log.all().iter().all(|exchange| exchange.method == Method::GET));
     // "I do not know" is neither of the two.
     other.line.cut();
     assert!(other.lease.acquire().await.is_err());
@@ -191,21 +166,13 @@ fn disturb(node: &Node, conflicts: u32) -> Arc<AtomicU32> {
 
 #[tokio::test(start_paused = true)]
 async fn c8_conflicting_writes_are_retried_up_to_acquire_retries_times() {
-    for (retries, conflicts, acquired) in [
-        (3, 0, true),
-        (3, 3, true),
-        (3, 4, false),
-        (0, 1, false),
-        (7, 7, true),
-    ] {
+    for (retries, conflicts, acquired) in
+        [(3, 0, true), (3, 3, true), (3, 4, false), (0, 1, false), (7, 7, true)]
+    {
         let world = World::new();
         world.server(|server| server.create(&json!({})));
         let delay = ms(100);
-        let node = world.spawn(
-            World::config("a")
-                .acquire_retries(retries)
-                .acquire_retry_delay(delay),
-        );
+        let node = world.spawn(World::config("a").acquire_retries(retries).acquire_retry_delay(delay));
         let puts = disturb(&node, conflicts);
         let began = Instant::now();
         let case = format!("{retries} retries, {conflicts} conflicts: {}", node.log.line());
@@ -222,10 +189,7 @@ async fn c8_conflicting_writes_are_retried_up_to_acquire_retries_times() {
         let requests = u32::try_from(node.log.all().len()).unwrap();
         let waited = began.elapsed() - 2 * LATENCY * requests;
         let least = delay / 2 * conflicts;
-        assert!(
-            waited >= least && waited <= delay * conflicts + ms(requests.into()),
-            "{case}: {waited:?}"
-        );
+        assert!(waited >= least && waited <= delay * conflicts + ms(requests.into()), "{case}: {waited:?}");
     }
 }
 
@@ -242,10 +206,7 @@ async fn c8_a_conflict_is_judged_from_scratch() {
         Fate::Deliver
     });
     let denial = denial(&node.lease).await;
-    assert_eq!(
-        (denial.reason, denial.holder.unwrap().as_str()),
-        (DenialReason::Held, "quicker")
-    );
+    assert_eq!((denial.reason, denial.holder.unwrap().as_str()), (DenialReason::Held, "quicker"));
     assert_eq!(node.log.line(), "GET 200, PUT 409, GET 200");
 }
 
@@ -262,9 +223,5 @@ async fn c5_a_strict_holder_waits_before_it_holds_what_it_created() {
         began.elapsed()
     );
     node.lease.release().await.unwrap();
-    assert_eq!(
-        text(&world.object(), "/spec/holderIdentity"),
-        "",
-        "and leaves the object"
-    );
+    assert_eq!(text(&world.object(), "/spec/holderIdentity"), "", "and leaves the object");
 }

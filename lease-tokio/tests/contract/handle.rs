@@ -66,27 +66,15 @@ async fn c10_a_late_release_does_not_delete_a_successors_lease() {
 async fn c11_release_is_a_no_op_when_nothing_is_held() {
     let world = World::new();
     let (holder, other) = (world.holder("a"), world.holder("b"));
-    assert_eq!(
-        other.lease.release().await,
-        Ok(ReleaseOutcome::Nothing),
-        "never acquired"
-    );
+    assert_eq!(other.lease.release().await, Ok(ReleaseOutcome::Nothing), "never acquired");
     assert_eq!(holder.lease.acquire().await, Ok(true));
     assert_eq!(other.lease.acquire().await, Ok(false));
     other.log.clear();
     assert_eq!(other.lease.release().await, Ok(ReleaseOutcome::Nothing), "denied");
     assert_eq!(holder.lease.release().await, Ok(ReleaseOutcome::Confirmed));
     holder.log.clear();
-    assert_eq!(
-        holder.lease.release().await,
-        Ok(ReleaseOutcome::Nothing),
-        "released already"
-    );
-    assert_eq!(
-        (holder.log.line(), other.log.line()),
-        (String::new(), String::new()),
-        "nobody is asked"
-    );
+    assert_eq!(holder.lease.release().await, Ok(ReleaseOutcome::Nothing), "released already");
+    assert_eq!((holder.log.line(), other.log.line()), (String::new(), String::new()), "nobody is asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,24 +156,12 @@ async fn c16_an_answer_at_the_deadline_is_too_late() {
         world.sleep_until(last_chance).await;
         sleep(3 * LATENCY).await;
         let last = log.all().pop().unwrap();
-        assert_eq!(
-            (last.method.as_str(), last.status),
-            ("PUT", Some(200)),
-            "{}",
-            log.line()
-        );
+        assert_eq!((last.method.as_str(), last.status), ("PUT", Some(200)), "{}", log.line());
         assert!(world.mono() > until);
-        assert_eq!(
-            lease.check_alive(),
-            confirmed,
-            "an answer {early:?} before the deadline"
-        );
+        assert_eq!(lease.check_alive(), confirmed, "an answer {early:?} before the deadline");
         if confirmed {
             let emitted = world.clock.reading(last.sent);
-            assert_eq!(
-                lease.held().unwrap().until,
-                emitted.saturating_add(lease.config().validity())
-            );
+            assert_eq!(lease.held().unwrap().until, emitted.saturating_add(lease.config().validity()));
             assert_eq!(losses.all(), []);
         } else {
             let reason = losses.one(TTL).await;
@@ -210,10 +186,7 @@ async fn c17_on_lost_fires_on_an_unexpected_loss_and_can_be_unregistered() {
     drop(dropped);
     world.server(|server| server.delete());
     assert_eq!(lease.lost().await, LostReason::Deleted);
-    until("the handler that is registered is called", TTL, || {
-        calls[0].load(Ordering::SeqCst) == 1
-    })
-    .await;
+    until("the handler that is registered is called", TTL, || calls[0].load(Ordering::SeqCst) == 1).await;
 
     // Once for every term that is lost, until it is unregistered.
     assert_eq!(lease.acquire().await, Ok(true));
@@ -238,10 +211,7 @@ async fn c17_on_lost_never_fires_on_a_voluntary_release() {
     // Not even when nobody can be told.
     assert_eq!(lease.acquire().await, Ok(true));
     line.cut();
-    assert!(matches!(
-        lease.release().await,
-        Ok(ReleaseOutcome::Unconfirmed { .. })
-    ));
+    assert!(matches!(lease.release().await, Ok(ReleaseOutcome::Unconfirmed { .. })));
     sleep(2 * TTL).await;
     line.mend();
     assert_eq!(lease.acquire().await, Ok(true));

@@ -36,17 +36,12 @@ async fn holding(world: &World, identity: &str) -> Node {
 
 #[tokio::test(start_paused = true)]
 async fn c9_a_renewal_every_interval_moves_renew_time_on() {
-    for (interval, config) in [
-        (TTL / 3, World::config("a")),
-        (ms(250), World::config("a").renew_interval(ms(250))),
-    ] {
+    for (interval, config) in
+        [(TTL / 3, World::config("a")), (ms(250), World::config("a").renew_interval(ms(250)))]
+    {
         let world = World::new();
         let node = world.spawn(config);
-        assert_eq!(
-            node.lease.config().renew_interval(),
-            interval,
-            "ttl / 3 unless it is said"
-        );
+        assert_eq!(node.lease.config().renew_interval(), interval, "ttl / 3 unless it is said");
         assert_eq!(node.lease.acquire().await, Ok(true));
         let acquired = node.log.all().last().unwrap().sent;
         let first = world.object();
@@ -59,12 +54,7 @@ async fn c9_a_renewal_every_interval_moves_renew_time_on() {
             assert!(now > last, "renewal {renewal}: {now} after {last}");
             assert_six_fraction_digits(&now);
             last = now;
-            for constant in [
-                "acquireTime",
-                "holderIdentity",
-                "leaseTransitions",
-                "leaseDurationSeconds",
-            ] {
+            for constant in ["acquireTime", "holderIdentity", "leaseTransitions", "leaseDurationSeconds"] {
                 assert_eq!(object["spec"][constant], first["spec"][constant], "{constant}");
             }
         }
@@ -90,10 +80,7 @@ async fn c12_lost_when_a_renewal_conflicts_because_someone_else_won() {
     let losses = Losses::of(&node.lease);
     world.server(|server| server.edit(&json!({ "spec": { "holderIdentity": "b" } })));
     let (reason, _) = loss(&world, &node).await;
-    assert!(
-        matches!(&reason, LostReason::TakenOver { by: Some(by) } if by.as_str() == "b"),
-        "{reason:?}"
-    );
+    assert!(matches!(&reason, LostReason::TakenOver { by: Some(by) } if by.as_str() == "b"), "{reason:?}");
     // Deviation: after one read that shows it.
     assert_eq!(node.log.line(), "PUT 409, GET 200");
     assert_eq!(losses.one(TTL).await, reason);
@@ -136,10 +123,7 @@ fn not_found(names: &str) -> Response<Bytes> {
         "message": format!("leases.coordination.k8s.io \"{names}\" not found"),
         "details": { "name": names, "group": "coordination.k8s.io", "kind": "leases" },
     });
-    Response::builder()
-        .status(404)
-        .body(body.to_string().into())
-        .unwrap()
+    Response::builder().status(404).body(body.to_string().into()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,11 +138,7 @@ async fn c13_a_404_to_a_renewal_is_believed_after_a_read() {
         let mut said = false;
         node.line.hook(move |_, request| {
             let first = request.method() == Method::PUT && !std::mem::replace(&mut said, true);
-            if first {
-                Fate::Answer(not_found(NAME))
-            } else {
-                Fate::Deliver
-            }
+            if first { Fate::Answer(not_found(NAME)) } else { Fate::Deliver }
         });
         if deleted {
             assert_eq!(loss(&world, &node).await.0, LostReason::Deleted);
@@ -166,16 +146,8 @@ async fn c13_a_404_to_a_renewal_is_believed_after_a_read() {
         } else {
             let token = node.lease.held().unwrap().token;
             sleep(5 * TTL).await;
-            assert!(
-                node.log.line().starts_with("PUT 404, GET 200, PUT 200"),
-                "{}",
-                node.log.line()
-            );
-            assert_eq!(
-                node.lease.held().map(|held| held.token),
-                Some(token),
-                "the object is there: no loss"
-            );
+            assert!(node.log.line().starts_with("PUT 404, GET 200, PUT 200"), "{}", node.log.line());
+            assert_eq!(node.lease.held().map(|held| held.token), Some(token), "the object is there: no loss");
         }
     }
 }
@@ -183,11 +155,7 @@ async fn c13_a_404_to_a_renewal_is_believed_after_a_read() {
 /// When the last write that was answered with success was sent.
 fn last_confirmed(node: &Node) -> Instant {
     let all = node.log.all();
-    all.iter()
-        .rev()
-        .find(|exchange| exchange.status.is_some_and(|status| status < 300))
-        .unwrap()
-        .sent
+    all.iter().rev().find(|exchange| exchange.status.is_some_and(|status| status < 300)).unwrap().sent
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,17 +166,9 @@ async fn c14_lost_when_network_errors_outlast_the_retries_of_a_renewal() {
     let until = node.lease.held().unwrap().until;
     node.line.hook(|_, _| Fate::Refuse);
     let (reason, at) = loss(&world, &node).await;
-    assert_eq!(
-        reason,
-        LostReason::Expired {
-            last: Some(Problem::Transport)
-        }
-    );
+    assert_eq!(reason, LostReason::Expired { last: Some(Problem::Transport) });
     // Deviation: the budget is not a number, it ends with the term.
-    assert!(
-        at >= until && at.saturating_since(until) <= ms(2),
-        "{at:?}, {until:?}"
-    );
+    assert!(at >= until && at.saturating_since(until) <= ms(2), "{at:?}, {until:?}");
     let tries = node.log.all();
     assert!(tries.len() > 3, "{}", node.log.line());
     let gaps: Vec<_> = tries.windows(2).map(|pair| pair[1].sent - pair[0].sent).collect();
@@ -251,23 +211,14 @@ async fn c15_lost_when_the_server_is_unreachable_for_longer_than_the_ttl() {
         let validity = node.lease.config().validity();
         assert_eq!(validity, TTL - TTL / 10);
         let until = world.clock.reading(emitted + validity);
-        assert_eq!(
-            node.lease.held().unwrap().until,
-            until,
-            "counted from the emission, not from the answer"
-        );
+        assert_eq!(node.lease.held().unwrap().until, until, "counted from the emission, not from the answer");
         world.sleep_until(until.saturating_sub(ms(1))).await;
         assert!(node.lease.check_alive());
         assert_eq!(losses.all(), []);
         world.sleep_until(until).await;
         assert!(!node.lease.check_alive());
         let reason = losses.one(ms(10)).await;
-        assert_eq!(
-            reason,
-            LostReason::Expired {
-                last: Some(Problem::Timeout)
-            }
-        );
+        assert_eq!(reason, LostReason::Expired { last: Some(Problem::Timeout) });
         // Nobody else gets it before.
         let record = world.object();
         assert_eq!(record["spec"]["holderIdentity"], format!("a{delay}"));
@@ -299,12 +250,7 @@ async fn c15_a_shorter_outage_costs_nothing() {
     sleep(5 * TTL).await;
     let mut events = node.lease.events();
     sleep(TTL + LATENCY).await;
-    assert!(
-        told(&mut events)
-            .await
-            .iter()
-            .any(|event| matches!(event, Event::Renewed { .. }))
-    );
+    assert!(told(&mut events).await.iter().any(|event| matches!(event, Event::Renewed { .. })));
     assert_eq!(node.lease.held().map(|held| held.token), Some(token));
     assert_eq!(losses.all(), []);
 }

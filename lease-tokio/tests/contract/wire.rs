@@ -31,13 +31,7 @@ async fn c1_it_is_backed_by_a_lease_object_of_the_coordination_api() {
     keys.sort_unstable();
     assert_eq!(
         keys,
-        [
-            "acquireTime",
-            "holderIdentity",
-            "leaseDurationSeconds",
-            "leaseTransitions",
-            "renewTime"
-        ]
+        ["acquireTime", "holderIdentity", "leaseDurationSeconds", "leaseTransitions", "renewTime"]
     );
     assert_eq!(spec["holderIdentity"], "a");
     assert_eq!(spec["leaseDurationSeconds"], 3);
@@ -54,12 +48,7 @@ async fn c1_it_is_backed_by_a_lease_object_of_the_coordination_api() {
 fn server() -> EmbeddedServer {
     let verbs = [Verb::Get, Verb::Create, Verb::Update, Verb::Delete];
     let rights = Rights::leases(NAMESPACE, &verbs);
-    EmbeddedServer::builder()
-        .tls(true)
-        .namespace(NAMESPACE)
-        .token(TOKEN, "pod", rights)
-        .start()
-        .unwrap()
+    EmbeddedServer::builder().tls(true).namespace(NAMESPACE).token(TOKEN, "pod", rights).start().unwrap()
 }
 
 fn explicit(server: &EmbeddedServer) -> CredentialSource {
@@ -71,19 +60,14 @@ fn explicit(server: &EmbeddedServer) -> CredentialSource {
 }
 
 fn stored(server: &EmbeddedServer) -> Option<Value> {
-    server
-        .with_model(|model| model.get(NAMESPACE, NAME))
-        .map(|json| serde_json::from_slice(&json).unwrap())
+    server.with_model(|model| model.get(NAMESPACE, NAME)).map(|json| serde_json::from_slice(&json).unwrap())
 }
 
 #[tokio::test]
 async fn c2_it_speaks_the_rest_api_itself() {
     let server = server();
     let config = World::config("a").ttl(Duration::from_secs(2)).build().unwrap();
-    let lease = Lease::builder(config)
-        .credentials(explicit(&server))
-        .spawn()
-        .unwrap();
+    let lease = Lease::builder(config).credentials(explicit(&server)).spawn().unwrap();
     let mut events = lease.events();
     assert_eq!(lease.acquire().await, Ok(true));
     let first = stored(&server).unwrap();
@@ -97,31 +81,18 @@ async fn c2_it_speaks_the_rest_api_itself() {
     for manifest in ["Cargo.toml", "../lease-core/Cargo.toml"] {
         let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(manifest);
         let text = fs::read_to_string(&manifest).unwrap();
-        let dependencies = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with(['#', '[']));
+        let dependencies = text.lines().filter(|line| !line.trim_start().starts_with(['#', '[']));
         for line in dependencies {
             let name = line.split(['=', '.']).next().unwrap().trim();
-            assert!(
-                !["kube", "k8s", "kubernetes"]
-                    .iter()
-                    .any(|prefix| name.starts_with(prefix)),
-                "{line}"
-            );
+            assert!(!["kube", "k8s", "kubernetes"].iter().any(|prefix| name.starts_with(prefix)), "{line}");
         }
     }
 }
 
 #[test]
 fn c18_one_settings_object_with_defaults() {
-    let config = World::config("pod-1")
-        .ttl(Duration::from_secs(15))
-        .build()
-        .unwrap();
-    assert_eq!(
-        (config.namespace(), config.name(), config.identity().as_str()),
-        (NAMESPACE, NAME, "pod-1")
-    );
+    let config = World::config("pod-1").ttl(Duration::from_secs(15)).build().unwrap();
+    assert_eq!((config.namespace(), config.name(), config.identity().as_str()), (NAMESPACE, NAME, "pod-1"));
     assert_eq!(config.ttl(), Duration::from_secs(15));
     assert_eq!(config.renew_interval(), Duration::from_secs(5), "ttl / 3");
     assert_eq!(config.acquire_retries(), 3);
@@ -133,19 +104,10 @@ fn c18_one_settings_object_with_defaults() {
         .acquire_retry_delay(ms(7));
     let config = settings.build().unwrap();
     assert_eq!(config.renew_interval(), Duration::from_secs(4));
-    assert_eq!(
-        (config.acquire_retries(), config.acquire_retry_delay()),
-        (9, ms(7))
-    );
+    assert_eq!((config.acquire_retries(), config.acquire_retry_delay()), (9, ms(7)));
     // What names the lease and its owner has no default, and an owner that is nobody is refused.
-    assert_eq!(
-        Config::builder().build(),
-        Err(ConfigError::Missing { setting: "namespace" })
-    );
-    assert!(matches!(
-        World::config("").build(),
-        Err(ConfigError::Identity { .. })
-    ));
+    assert_eq!(Config::builder().build(), Err(ConfigError::Missing { setting: "namespace" }));
+    assert!(matches!(World::config("").build(), Err(ConfigError::Identity { .. })));
 }
 
 /// A folder that goes when the test does.
@@ -180,10 +142,8 @@ async fn c18_address_token_and_ca_come_from_the_cluster_as_a_whole() {
     };
     let in_cluster = InCluster::from_env(environment).unwrap().in_directory(&folder.0);
     let config = World::config("pod-1").ttl(TTL).build().unwrap();
-    let lease = Lease::builder(config)
-        .credentials(CredentialSource::InCluster(in_cluster.clone()))
-        .spawn()
-        .unwrap();
+    let lease =
+        Lease::builder(config).credentials(CredentialSource::InCluster(in_cluster.clone())).spawn().unwrap();
     assert_eq!(lease.acquire().await, Ok(true));
     assert_eq!(stored(&server).unwrap()["spec"]["holderIdentity"], "pod-1");
     lease.shutdown().await.unwrap();
@@ -191,9 +151,7 @@ async fn c18_address_token_and_ca_come_from_the_cluster_as_a_whole() {
     // A piece that is missing is not filled in from elsewhere.
     fs::remove_file(folder.0.join("token")).unwrap();
     let config = World::config("pod-1").build().unwrap();
-    let refused = Lease::builder(config)
-        .credentials(CredentialSource::InCluster(in_cluster))
-        .spawn();
+    let refused = Lease::builder(config).credentials(CredentialSource::InCluster(in_cluster)).spawn();
     assert!(matches!(refused, Err(SetupError::Credentials(_))), "{refused:?}");
 }
 

@@ -38,17 +38,13 @@ pub struct VirtualClock {
 
 impl VirtualClock {
     fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-            ahead: Arc::default(),
-        }
+        Self { origin: Instant::now(), ahead: Arc::default() }
     }
 
     /// It is `instant` now, although no timer has fired.
     pub fn set(&self, instant: MonoTime) {
         let left = instant.saturating_since(self.now().mono);
-        self.ahead
-            .fetch_add(u64::try_from(left.as_nanos()).unwrap(), Ordering::SeqCst);
+        self.ahead.fetch_add(u64::try_from(left.as_nanos()).unwrap(), Ordering::SeqCst);
     }
 
     /// The monotonic reading of an instant of tokio's, as long as the clock was not set ahead.
@@ -95,31 +91,15 @@ impl Server {
     }
 
     fn admin(&mut self, method: Method, path: &str, body: &Value) -> Response<Bytes> {
-        let mut request = Request::new(if body.is_null() {
-            Bytes::new()
-        } else {
-            body.to_string().into()
-        });
-        let content_type = if method == Method::PATCH {
-            "application/merge-patch+json"
-        } else {
-            "application/json"
-        };
+        let mut request = Request::new(if body.is_null() { Bytes::new() } else { body.to_string().into() });
+        let content_type =
+            if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap();
-        request
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-        let admin = User {
-            name: "admin".to_owned(),
-            groups: vec!["system:masters".to_owned()],
-        };
+        request.headers_mut().insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+        let admin = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
         let now = self.now();
-        let response = self
-            .model
-            .handle_as(now, Some(&admin), &request)
-            .into_response()
-            .unwrap();
+        let response = self.model.handle_as(now, Some(&admin), &request).into_response().unwrap();
         assert!(response.status().is_success(), "{response:?}");
         response
     }
@@ -141,9 +121,7 @@ impl Server {
     }
 
     pub fn find(&self) -> Option<Value> {
-        self.model
-            .get(NAMESPACE, NAME)
-            .map(|json| serde_json::from_slice(&json).unwrap())
+        self.model.get(NAMESPACE, NAME).map(|json| serde_json::from_slice(&json).unwrap())
     }
 }
 
@@ -199,15 +177,8 @@ impl World {
             "holder",
             Rights::leases(NAMESPACE, &verbs),
         );
-        let server = Server {
-            model: ApiServer::new(settings),
-            clock: clock.clone(),
-        };
-        Self {
-            clock,
-            server: Arc::new(Mutex::new(server)),
-            seeds: Arc::default(),
-        }
+        let server = Server { model: ApiServer::new(settings), clock: clock.clone() };
+        Self { clock, server: Arc::new(Mutex::new(server)), seeds: Arc::default() }
     }
 
     pub fn server<T>(&self, action: impl FnOnce(&mut Server) -> T) -> T {
@@ -232,20 +203,13 @@ impl World {
 
     pub fn spawn(&self, config: ConfigBuilder) -> Node {
         let (log, line) = (Log::default(), Line::default());
-        let transport = InProcess {
-            server: Arc::clone(&self.server),
-            line: line.clone(),
-        };
+        let transport = InProcess { server: Arc::clone(&self.server), line: line.clone() };
         let seed = Seed(u128::from(self.seeds.fetch_add(1, Ordering::SeqCst)));
         let lease = Lease::builder(config.build().unwrap())
             .transport(Counting::new(transport, &log))
             .clock(self.clock.clone())
             .seed(seed);
-        Node {
-            lease: lease.spawn().unwrap(),
-            log,
-            line,
-        }
+        Node { lease: lease.spawn().unwrap(), log, line }
     }
 
     pub fn mono(&self) -> MonoTime {
@@ -266,11 +230,7 @@ struct InProcess {
 impl InProcess {
     fn deliver(server: &mut Server, request: &Request<Bytes>) -> Response<Bytes> {
         let now = server.now();
-        server
-            .model
-            .handle(now, request)
-            .into_response()
-            .expect("a holder opens no watch")
+        server.model.handle(now, request).into_response().expect("a holder opens no watch")
     }
 }
 

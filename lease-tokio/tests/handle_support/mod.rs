@@ -80,23 +80,12 @@ impl World {
     }
 
     pub fn config(identity: &str) -> Config {
-        Config::builder()
-            .namespace("default")
-            .name("job")
-            .identity(identity)
-            .ttl(TTL)
-            .build()
-            .unwrap()
+        Config::builder().namespace("default").name("job").identity(identity).ttl(TTL).build().unwrap()
     }
 
     pub fn builder(&self, identity: &str) -> Builder {
-        let seed = identity
-            .bytes()
-            .fold(7, |seed, byte| seed * 256 + u128::from(byte));
-        Lease::builder(Self::config(identity))
-            .transport(self.clone())
-            .clock(self.clone())
-            .seed(Seed(seed))
+        let seed = identity.bytes().fold(7, |seed, byte| seed * 256 + u128::from(byte));
+        Lease::builder(Self::config(identity)).transport(self.clone()).clock(self.clone()).seed(Seed(seed))
     }
 
     pub fn lease(&self, identity: &str) -> Lease {
@@ -114,9 +103,7 @@ impl World {
 
     /// The machine sleeps: clocks go on, timers do not.
     pub fn suspend(&self, by: Duration) {
-        self.0
-            .ahead
-            .fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
+        self.0.ahead.fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
     }
 
     /// From here on the clock goes on only by [`suspend`](Self::suspend).
@@ -135,21 +122,14 @@ impl World {
     }
 
     pub fn requests(&self) -> Vec<Method> {
-        self.0
-            .requests
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(method, _)| method.clone())
-            .collect()
+        self.0.requests.lock().unwrap().iter().map(|(method, _)| method.clone()).collect()
     }
 
     /// When each PUT was sent, in seconds since the start.
     pub fn puts(&self) -> Vec<f64> {
         let requests = self.0.requests.lock().unwrap();
         let puts = requests.iter().filter(|(method, _)| method == Method::PUT);
-        puts.map(|(_, at)| at.duration_since(self.0.start).as_secs_f64())
-            .collect()
+        puts.map(|(_, at)| at.duration_since(self.0.start).as_secs_f64()).collect()
     }
 
     pub fn refreshes(&self) -> u64 {
@@ -159,12 +139,7 @@ impl World {
     pub fn holder(&self) -> Option<String> {
         let stored = self.0.model.lock().unwrap().get("default", "job")?;
         let object: serde_json::Value = serde_json::from_slice(&stored).unwrap();
-        Some(
-            object["spec"]["holderIdentity"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-        )
+        Some(object["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
     }
 
     /// `kubectl delete`.
@@ -193,13 +168,7 @@ impl World {
     }
 
     fn apply(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.0
-            .model
-            .lock()
-            .unwrap()
-            .handle(self.time(), request)
-            .into_response()
-            .unwrap()
+        self.0.model.lock().unwrap().handle(self.time(), request).into_response().unwrap()
     }
 }
 
@@ -208,21 +177,14 @@ impl Clock for World {
         assert!(!self.0.panic.swap(false, Ordering::SeqCst), "made to panic");
         let passed = u64::try_from(self.passed().as_nanos()).unwrap();
         let mono = MonoTime::from_nanos(1_000_000_000 + passed + self.0.ahead.load(Ordering::SeqCst));
-        Now {
-            mono,
-            wall: self.wall(),
-        }
+        Now { mono, wall: self.wall() }
     }
 }
 
 impl Transport for World {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response<Bytes>, SendError>> {
         let request = call.request;
-        self.0
-            .requests
-            .lock()
-            .unwrap()
-            .push((request.method().clone(), Instant::now()));
+        self.0.requests.lock().unwrap().push((request.method().clone(), Instant::now()));
         let fate = (self.0.script.lock().unwrap())(&request);
         Box::pin(async move {
             match fate {
@@ -242,10 +204,9 @@ impl Transport for World {
                     pending().await
                 }
                 Fate::Fail(failure) => Err(SendError::new(failure, "made to fail")),
-                Fate::Status(status) => Ok(Response::builder()
-                    .status(status)
-                    .body(Bytes::from_static(b"{}"))
-                    .unwrap()),
+                Fate::Status(status) => {
+                    Ok(Response::builder().status(status).body(Bytes::from_static(b"{}")).unwrap())
+                }
                 Fate::Panic => panic!("made to panic"),
             }
         })

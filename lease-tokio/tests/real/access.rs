@@ -30,16 +30,10 @@ async fn problem(lease: &Lease) -> Problem {
 #[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
 async fn a_wrong_token_is_an_error_that_says_so() {
     let fixture = Fixture::new("wrong-token").await;
-    let lease = spawn(
-        fixture.config("a", TTL).build().unwrap(),
-        fixture.cluster.with_token("not-a-token"),
-    );
+    let lease = spawn(fixture.config("a", TTL).build().unwrap(), fixture.cluster.with_token("not-a-token"));
     let problem = problem(&lease).await;
     assert_eq!(problem, Problem::Unauthorized);
-    assert!(
-        problem.to_string().contains("check token or certificate"),
-        "{problem}"
-    );
+    assert!(problem.to_string().contains("check token or certificate"), "{problem}");
     assert!(!lease.check_alive());
     fixture.clean_up().await;
 }
@@ -55,10 +49,7 @@ async fn no_credentials_at_all_are_an_error() {
     // Clusters differ in whether strangers are unknown or have no rights.
     let problem = problem(&lease).await;
     assert!(
-        matches!(
-            problem,
-            Problem::Unauthorized | Problem::Forbidden { verb: Verb::Get, .. }
-        ),
+        matches!(problem, Problem::Unauthorized | Problem::Forbidden { verb: Verb::Get, .. }),
         "{problem:?}"
     );
     fixture.clean_up().await;
@@ -71,20 +62,11 @@ async fn without_any_right_the_missing_verb_is_get() {
     let Some(token) = fixture.cluster.nobody_token.clone() else {
         return skipped("LEASE_TEST_NOBODY_TOKEN is not set");
     };
-    let lease = spawn(
-        fixture.config("a", TTL).build().unwrap(),
-        fixture.cluster.with_token(&token),
-    );
+    let lease = spawn(fixture.config("a", TTL).build().unwrap(), fixture.cluster.with_token(&token));
     let problem = problem(&lease).await;
-    assert!(
-        matches!(problem, Problem::Forbidden { verb: Verb::Get, .. }),
-        "{problem:?}"
-    );
+    assert!(matches!(problem, Problem::Forbidden { verb: Verb::Get, .. }), "{problem:?}");
     let text = problem.to_string();
-    assert!(
-        text.contains("\"get\"") && text.contains("\"leases\"") && text.contains("cannot get"),
-        "{text}"
-    );
+    assert!(text.contains("\"get\"") && text.contains("\"leases\"") && text.contains("cannot get"), "{text}");
     fixture.clean_up().await;
 }
 
@@ -139,12 +121,7 @@ impl Limited {
     async fn clean_up(self, fixture: Fixture) {
         let roles = Self::roles(&fixture.cluster.namespace);
         for kind in ["rolebindings", "roles"] {
-            fixture
-                .cluster
-                .admin
-                .delete(&format!("{roles}/{kind}/{}", self.user))
-                .await
-                .ok();
+            fixture.cluster.admin.delete(&format!("{roles}/{kind}/{}", self.user)).await.ok();
         }
         fixture.clean_up().await;
     }
@@ -154,10 +131,7 @@ fn assert_forbidden(problem: Option<&Problem>, wanted: Verb) {
     match problem {
         Some(Problem::Forbidden { verb, message }) => {
             assert_eq!(*verb, wanted);
-            assert!(
-                message.as_str().contains(&format!("cannot {wanted}")),
-                "the server said: {message}"
-            );
+            assert!(message.as_str().contains(&format!("cannot {wanted}")), "the server said: {message}");
         }
         other => panic!("{other:?}"),
     }
@@ -202,16 +176,8 @@ async fn without_delete_a_release_is_unconfirmed_and_the_missing_verb_is_delete(
         ReleaseOutcome::Unconfirmed { last, .. } => assert_forbidden(last.as_ref(), Verb::Delete),
         other => panic!("{other:?}"),
     }
-    assert_eq!(
-        limited.log.line(),
-        "GET 404, POST 201, DELETE 403",
-        "not asked again"
-    );
-    assert_eq!(
-        fixture.object().await["spec"]["holderIdentity"],
-        "a",
-        "it expires by itself"
-    );
+    assert_eq!(limited.log.line(), "GET 404, POST 201, DELETE 403", "not asked again");
+    assert_eq!(fixture.object().await["spec"]["holderIdentity"], "a", "it expires by itself");
     limited.clean_up(fixture).await;
 }
 
@@ -221,28 +187,14 @@ async fn the_four_documented_verbs_are_enough_for_everything() {
     let fixture = Fixture::new("four-verbs").await;
     let limited = Limited::new(&fixture, &["get", "create", "update", "delete"]).await;
     for verb in ["list", "watch", "patch", "deletecollection"] {
-        assert!(
-            !fixture
-                .cluster
-                .admin
-                .may(&limited.user, verb, &fixture.cluster.namespace)
-                .await,
-            "{verb}"
-        );
+        assert!(!fixture.cluster.admin.may(&limited.user, verb, &fixture.cluster.namespace).await, "{verb}");
     }
     assert!(limited.lease.acquire().await.unwrap());
     let stored = fixture.object().await;
-    fixture
-        .edit(json!({ "metadata": { "labels": { "edited": "yes" } } }))
-        .await;
+    fixture.edit(json!({ "metadata": { "labels": { "edited": "yes" } } })).await;
     fixture.renewed_after(&stored, TTL).await;
     assert_eq!(limited.lease.release().await, Ok(ReleaseOutcome::Confirmed));
-    let used: Vec<_> = limited
-        .log
-        .all()
-        .iter()
-        .map(|exchange| exchange.method.clone())
-        .collect();
+    let used: Vec<_> = limited.log.all().iter().map(|exchange| exchange.method.clone()).collect();
     for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
         assert!(used.contains(&method), "{method} was exercised: {used:?}");
     }
@@ -262,10 +214,7 @@ async fn the_holders_token_has_exactly_the_documented_verbs() {
     let namespace = &fixture.cluster.namespace;
     let token = BearerToken::parse(fixture.cluster.holder_token.as_bytes()).unwrap();
     let holder = admin.with_token(&fixture.cluster.holder_token);
-    assert!(
-        !format!("{token:?}").contains(&fixture.cluster.holder_token),
-        "never shown"
-    );
+    assert!(!format!("{token:?}").contains(&fixture.cluster.holder_token), "never shown");
     for verb in ["get", "create", "update", "delete"] {
         assert!(holder.i_may(verb, namespace).await, "{verb}");
     }
@@ -283,10 +232,8 @@ async fn a_client_certificate_does_what_a_token_does() {
     let Some((chain, key)) = fixture.cluster.client_certificate.clone() else {
         return skipped("LEASE_TEST_CLIENT_CERT and LEASE_TEST_CLIENT_KEY are not set");
     };
-    let authentication = AuthenticationSource::ClientCertificate {
-        chain: Piece::File(chain),
-        key: Piece::File(key),
-    };
+    let authentication =
+        AuthenticationSource::ClientCertificate { chain: Piece::File(chain), key: Piece::File(key) };
     let credentials = fixture.cluster.credentials(authentication);
     let lease = spawn(fixture.config("cert-holder", TTL).build().unwrap(), credentials);
     assert!(lease.acquire().await.unwrap());
@@ -327,10 +274,7 @@ async fn a_certificate_of_a_stranger_is_not_trusted() {
 async fn a_missing_namespace_is_an_error_that_says_so() {
     let fixture = Fixture::new("no-namespace").await;
     let settings = config(&unique("nowhere"), &fixture.name, "a", TTL);
-    let lease = spawn(
-        settings.build().unwrap(),
-        fixture.cluster.with_token(&fixture.cluster.admin_token),
-    );
+    let lease = spawn(settings.build().unwrap(), fixture.cluster.with_token(&fixture.cluster.admin_token));
     assert_eq!(problem(&lease).await, Problem::NamespaceMissing);
     fixture.clean_up().await;
 }
@@ -354,10 +298,7 @@ async fn a_terminating_namespace_is_not_mistaken_for_missing_rights() {
     admin.delete(&path).await.ok();
 
     let settings = config(&namespace, &fixture.name, "a", TTL);
-    let lease = spawn(
-        settings.build().unwrap(),
-        fixture.cluster.with_token(&fixture.cluster.admin_token),
-    );
+    let lease = spawn(settings.build().unwrap(), fixture.cluster.with_token(&fixture.cluster.admin_token));
     assert_eq!(problem(&lease).await, Problem::NamespaceTerminating);
 
     let unhook = json!({ "metadata": { "finalizers": null } });

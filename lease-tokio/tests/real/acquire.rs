@@ -36,12 +36,7 @@ async fn the_first_acquire_stores_the_documented_object() {
     let fixture = Fixture::new("first-acquire").await;
     let (lease, log) = fixture.logged(fixture.config("a", ms(2500)));
     assert!(!lease.check_alive());
-    let token = lease
-        .acquire_with_token()
-        .await
-        .unwrap()
-        .token()
-        .expect("nobody else wants it");
+    let token = lease.acquire_with_token().await.unwrap().token().expect("nobody else wants it");
     assert!(lease.check_alive());
     assert_eq!(log.line(), "GET 404, POST 201");
 
@@ -67,11 +62,7 @@ async fn the_first_acquire_stores_the_documented_object() {
     for absent in ["labels", "finalizers", "ownerReferences"] {
         assert!(!metadata.contains_key(absent), "{absent}");
     }
-    assert_eq!(
-        text(&object, "/metadata/resourceVersion"),
-        token.to_string(),
-        "the token is the RV"
-    );
+    assert_eq!(text(&object, "/metadata/resourceVersion"), token.to_string(), "the token is the RV");
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
 }
@@ -88,10 +79,7 @@ async fn contention_is_denied_and_says_by_whom_and_until_when() {
     assert_eq!(denial.reason, DenialReason::Held);
     assert_eq!(denial.holder.as_ref().map(|holder| holder.as_str()), Some("a"));
     let wait = contender.time_until(denial.retry_at);
-    assert!(
-        wait > ttl - SECOND && wait <= ttl,
-        "seen for the first time just now: {wait:?}"
-    );
+    assert!(wait > ttl - SECOND && wait <= ttl, "seen for the first time just now: {wait:?}");
     assert!(!contender.acquire().await.unwrap());
     assert!(!contender.check_alive() && holder.check_alive());
 
@@ -134,10 +122,7 @@ async fn a_dead_holder_is_taken_over_after_its_ttl_was_seen_to_pass() {
     let object = fixture.object().await;
     assert_eq!(object["spec"]["holderIdentity"], "b");
     assert_eq!(object["spec"]["leaseTransitions"], 1);
-    assert_eq!(
-        object["metadata"]["uid"], left_behind["metadata"]["uid"],
-        "taken over, not made again"
-    );
+    assert_eq!(object["metadata"]["uid"], left_behind["metadata"]["uid"], "taken over, not made again");
     assert_eq!(object["spec"]["acquireTime"], object["spec"]["renewTime"]);
     assert!(text(&object, "/spec/acquireTime") > text(&left_behind, "/spec/renewTime"));
     assert_nonce_of(&object, "b");
@@ -163,10 +148,7 @@ async fn a_long_dead_record_is_taken_at_the_first_look() {
     // Without rule (b) the very same record has to be watched first.
     let patient = fixture.spawn(fixture.config("patient", 2 * SECOND).max_clock_skew(None));
     let denial = denial(&patient).await;
-    assert_eq!(
-        denial.holder.as_ref().map(|holder| holder.as_str()),
-        Some("another-implementation")
-    );
+    assert_eq!(denial.holder.as_ref().map(|holder| holder.as_str()), Some("another-implementation"));
     assert!(patient.time_until(denial.retry_at) > SECOND);
 
     let (lease, log) = fixture.logged(fixture.config("b", 2 * SECOND));
@@ -190,17 +172,11 @@ async fn a_record_from_the_future_is_not_free_and_wedges_nobody() {
     let lease = fixture.holder("b", 2 * SECOND);
     let denial = denial(&lease).await;
     let wait = lease.time_until(denial.retry_at);
-    assert!(
-        wait > SECOND && wait <= 2 * SECOND,
-        "its duration counts from the first look: {wait:?}"
-    );
+    assert!(wait > SECOND && wait <= 2 * SECOND, "its duration counts from the first look: {wait:?}");
     sleep(wait).await;
     assert!(lease.acquire().await.unwrap());
     let object = fixture.object().await;
-    assert!(
-        text(&object, "/spec/renewTime") < "9999",
-        "no foreign value is followed: {object}"
-    );
+    assert!(text(&object, "/spec/renewTime") < "9999", "no foreign value is followed: {object}");
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
 }
@@ -216,11 +192,7 @@ async fn a_restarted_holder_reclaims_its_lease_at_once() {
     assert_eq!(acquisition(&after).await, Acquisition::Reclaimed);
     assert_eq!(log.line(), "GET 200, PUT 200");
     assert!(after.held().unwrap().token > first, "a new term, a higher token");
-    assert_eq!(
-        fixture.object().await["spec"]["leaseTransitions"],
-        0,
-        "the holder did not change"
-    );
+    assert_eq!(fixture.object().await["spec"]["leaseTransitions"], 0, "the holder did not change");
     after.shutdown().await.unwrap();
     fixture.clean_up().await;
 }

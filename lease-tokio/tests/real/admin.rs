@@ -28,12 +28,7 @@ pub struct Answer {
 impl Answer {
     /// The body, of a success.
     pub fn ok(self) -> Value {
-        assert!(
-            (200..300).contains(&self.status),
-            "status {}: {}",
-            self.status,
-            self.text
-        );
+        assert!((200..300).contains(&self.status), "status {}: {}", self.status, self.text);
         self.body
     }
 }
@@ -59,11 +54,7 @@ impl Admin {
             .tls_backend_preconfigured(tls)
             .build()
             .unwrap();
-        Self {
-            client,
-            server: server.trim_end_matches('/').to_owned(),
-            token: token.to_owned(),
-        }
+        Self { client, server: server.trim_end_matches('/').to_owned(), token: token.to_owned() }
     }
 
     pub async fn send(&self, method: Method, path: &str, content_type: &str, body: Option<&Value>) -> Answer {
@@ -79,29 +70,18 @@ impl Admin {
         content_type: &str,
         body: Option<&Value>,
     ) -> Answer {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.server))
-            .bearer_auth(&self.token);
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.server)).bearer_auth(&self.token);
         if let Some(user) = user {
             request = request.header("Impersonate-User", user);
         }
         if let Some(body) = body {
-            request = request
-                .header("Content-Type", content_type)
-                .body(body.to_string());
+            request = request.header("Content-Type", content_type).body(body.to_string());
         }
-        let response = request
-            .send()
-            .await
-            .expect("the API server answers its administrator");
+        let response = request.send().await.expect("the API server answers its administrator");
         let status = response.status().as_u16();
         let text = response.text().await.expect("a whole answer");
-        Answer {
-            status,
-            body: serde_json::from_str(&text).unwrap_or_default(),
-            text,
-        }
+        Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -109,8 +89,7 @@ impl Admin {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, "application/json", Some(body))
-            .await
+        self.send(Method::POST, path, "application/json", Some(body)).await
     }
 
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
@@ -119,8 +98,7 @@ impl Admin {
 
     /// A merge patch: what `kubectl edit`, `label` and `annotate` come down to.
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::PATCH, path, "application/merge-patch+json", Some(body))
-            .await
+        self.send(Method::PATCH, path, "application/merge-patch+json", Some(body)).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
@@ -129,10 +107,7 @@ impl Admin {
 
     /// The same client with another token.
     pub fn with_token(&self, token: &str) -> Self {
-        Self {
-            token: token.to_owned(),
-            ..self.clone()
-        }
+        Self { token: token.to_owned(), ..self.clone() }
     }
 
     /// Whether a user may do that to leases in a namespace.
@@ -154,9 +129,7 @@ impl Admin {
             }},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = self
-            .send_as(user, Method::POST, path, "application/json", Some(&review))
-            .await;
+        let answer = self.send_as(user, Method::POST, path, "application/json", Some(&review)).await;
         answer.ok()["status"]["allowed"] == true
     }
 }

@@ -102,21 +102,13 @@ impl Fixture {
     /// Beside other tests.
     pub async fn new(test: &str) -> Self {
         let cluster = Cluster::from_env();
-        Self {
-            cluster,
-            name: unique(test),
-            _gate: Gate::Shared(GATE.read().await),
-        }
+        Self { cluster, name: unique(test), _gate: Gate::Shared(GATE.read().await) }
     }
 
     /// While no other test of this process runs.
     pub async fn alone(test: &str) -> Self {
         let cluster = Cluster::from_env();
-        Self {
-            cluster,
-            name: unique(test),
-            _gate: Gate::Alone(GATE.write().await),
-        }
+        Self { cluster, name: unique(test), _gate: Gate::Alone(GATE.write().await) }
     }
 
     pub fn config(&self, identity: &str, ttl: Duration) -> ConfigBuilder {
@@ -130,10 +122,7 @@ impl Fixture {
 
     pub fn spawn(&self, config: ConfigBuilder) -> Lease {
         let credentials = self.cluster.with_token(&self.cluster.holder_token);
-        Lease::builder(config.build().unwrap())
-            .credentials(credentials)
-            .spawn()
-            .unwrap()
+        Lease::builder(config.build().unwrap()).credentials(credentials).spawn().unwrap()
     }
 
     /// A holder, and a log of its requests.
@@ -146,10 +135,7 @@ impl Fixture {
     }
 
     pub fn collection(&self) -> String {
-        format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
-            self.cluster.namespace
-        )
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.cluster.namespace)
     }
 
     pub fn path(&self) -> String {
@@ -159,11 +145,7 @@ impl Fixture {
     /// The object as an administrator sees it; none when there is none.
     pub async fn find(&self) -> Option<Value> {
         let answer = self.cluster.admin.get(&self.path()).await;
-        if answer.status == 404 {
-            None
-        } else {
-            Some(answer.ok())
-        }
+        if answer.status == 404 { None } else { Some(answer.ok()) }
     }
 
     pub async fn object(&self) -> Value {
@@ -189,20 +171,15 @@ impl Fixture {
     pub async fn renewed_after(&self, object: &Value, within: Duration) -> Value {
         let before = support::text(object, "/spec/renewTime").to_owned();
         eventually("the stored renewTime moves on", within, || async {
-            self.find()
-                .await
-                .filter(|now| support::text(now, "/spec/renewTime") > before.as_str())
+            self.find().await.filter(|now| support::text(now, "/spec/renewTime") > before.as_str())
         })
         .await
     }
 
     pub async fn clean_up(self) {
         if self.find().await.is_some() {
-            let _ = self
-                .cluster
-                .admin
-                .patch(&self.path(), &json!({ "metadata": { "finalizers": null } }))
-                .await;
+            let _ =
+                self.cluster.admin.patch(&self.path(), &json!({ "metadata": { "finalizers": null } })).await;
             let _ = self.cluster.admin.delete(&self.path()).await;
         }
         eventually("the lease object is gone", ms(5000), || async {

@@ -50,9 +50,7 @@ async fn settled(admin: &Admin) -> Option<Counts> {
 }
 
 fn since(before: &Counts, after: &Counts) -> Counts {
-    let grown = after
-        .iter()
-        .map(|(key, count)| (key.clone(), count - before.get(key).unwrap_or(&0)));
+    let grown = after.iter().map(|(key, count)| (key.clone(), count - before.get(key).unwrap_or(&0)));
     grown.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -62,9 +60,7 @@ async fn holding_costs_exactly_one_put_per_renew_interval() {
     let fixture = Fixture::alone("cost").await;
     let admin = &fixture.cluster.admin;
     let interval = ms(600);
-    let config = fixture
-        .config("a", Duration::from_secs(4))
-        .renew_interval(interval);
+    let config = fixture.config("a", Duration::from_secs(4)).renew_interval(interval);
     let (lease, log) = fixture.logged(config);
     // Is anybody else busy with leases here?
     let Some(quiet) = settled(admin).await else {
@@ -90,10 +86,7 @@ async fn holding_costs_exactly_one_put_per_renew_interval() {
     println!(
         "{RENEWALS} renewals, {intervals:.2} renew intervals of {interval:?} from the first to the last of them"
     );
-    println!(
-        "apiserver_request_total{{resource=\"leases\"}} grew by {cost:?}; sent: {}",
-        log.line()
-    );
+    println!("apiserver_request_total{{resource=\"leases\"}} grew by {cost:?}; sent: {}", log.line());
     assert_eq!(log.all().len() as u64, RENEWALS, "what was sent: {}", log.line());
     assert_eq!(log.count(&Method::PUT) as u64, RENEWALS);
     assert!(
@@ -102,11 +95,7 @@ async fn holding_costs_exactly_one_put_per_renew_interval() {
         RENEWALS - 1
     );
     if noise.is_empty() {
-        assert_eq!(
-            cost,
-            Counts::from([("PUT 200".to_owned(), RENEWALS)]),
-            "nothing else: no GET above all"
-        );
+        assert_eq!(cost, Counts::from([("PUT 200".to_owned(), RENEWALS)]), "nothing else: no GET above all");
     } else {
         skipped(&format!(
             "only what was sent was checked: others use leases on this server, {noise:?} in 1.5 s"

@@ -14,19 +14,12 @@ pub struct Doomed {
 
 impl Doomed {
     pub fn spawn(fixture: &Fixture, config: ConfigBuilder) -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let lease = {
             let _inside = runtime.enter();
             fixture.spawn(config)
         };
-        Self {
-            lease,
-            runtime: Some(runtime),
-        }
+        Self { lease, runtime: Some(runtime) }
     }
 
     pub fn new(fixture: &Fixture, identity: &str, ttl: Duration) -> Self {
@@ -40,9 +33,7 @@ impl Doomed {
 
     /// Tasks that are alive: the holder's own, and those of its connections.
     pub fn tasks(&self) -> usize {
-        self.runtime
-            .as_ref()
-            .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
+        self.runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
     }
 }
 

@@ -40,30 +40,17 @@ fn assert_never_two(seen: &Seen) {
 #[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
 async fn of_twelve_holders_exactly_one_acquires() {
     let fixture = Fixture::new("twelve").await;
-    let leases: Vec<_> = (0..HOLDERS)
-        .map(|number| fixture.holder(&format!("h{number}"), TTL))
-        .collect();
+    let leases: Vec<_> = (0..HOLDERS).map(|number| fixture.holder(&format!("h{number}"), TTL)).collect();
     let sampler = Sampler::start(&leases);
     for round in 0..3 {
-        let answers = join_all(
-            leases
-                .iter()
-                .cloned()
-                .map(|lease| async move { lease.acquire().await }),
-        )
-        .await;
+        let answers =
+            join_all(leases.iter().cloned().map(|lease| async move { lease.acquire().await })).await;
         let winners = answers.iter().filter(|answer| **answer == Ok(true)).count();
         let losers = answers.iter().filter(|answer| **answer == Ok(false)).count();
         assert_eq!((winners, losers), (1, HOLDERS - 1), "round {round}: {answers:?}");
-        let holder = leases
-            .iter()
-            .find(|lease| lease.check_alive())
-            .expect("one holds");
+        let holder = leases.iter().find(|lease| lease.check_alive()).expect("one holds");
         let object = fixture.object().await;
-        assert_eq!(
-            object["spec"]["holderIdentity"],
-            holder.config().identity().as_str()
-        );
+        assert_eq!(object["spec"]["holderIdentity"], holder.config().identity().as_str());
         assert_eq!(holder.release().await, Ok(ReleaseOutcome::Confirmed));
     }
     assert_never_two(&sampler.stop());
@@ -76,10 +63,7 @@ async fn of_twelve_holders_exactly_one_acquires() {
 /// Who holds, sooner or later, of those that are still in the race.
 async fn holder_of(leases: &[Lease], within: Duration) -> (usize, FencingToken) {
     eventually("somebody holds", within, || {
-        let held = leases
-            .iter()
-            .enumerate()
-            .find_map(|(at, lease)| Some((at, lease.held()?.token)));
+        let held = leases.iter().enumerate().find_map(|(at, lease)| Some((at, lease.held()?.token)));
         std::future::ready(held)
     })
     .await
@@ -91,9 +75,7 @@ async fn twelve_campaigns_pass_the_lease_on_and_never_two_hold() {
     let fixture = Fixture::new("campaigns").await;
     // Rule (a) alone, so that a wall clock that steps under the test cannot be blamed.
     let config = |number| fixture.config(&format!("h{number}"), TTL).max_clock_skew(None);
-    let mut holders: Vec<_> = (0..HOLDERS)
-        .map(|number| Doomed::spawn(&fixture, config(number)))
-        .collect();
+    let mut holders: Vec<_> = (0..HOLDERS).map(|number| Doomed::spawn(&fixture, config(number))).collect();
     let leases: Vec<_> = holders.iter().map(|holder| holder.lease.clone()).collect();
     let sampler = Sampler::start(&leases);
     for lease in &leases {
@@ -103,10 +85,7 @@ async fn twelve_campaigns_pass_the_lease_on_and_never_two_hold() {
     let mut last = FencingToken::from_u64(0);
     for turn in 0..8 {
         let (at, token) = holder_of(&leases, 4 * TTL).await;
-        assert!(
-            token > last,
-            "tokens grow from holder to holder: {last}, then {token}"
-        );
+        assert!(token > last, "tokens grow from holder to holder: {last}, then {token}");
         last = token;
         // Every other one is killed hard.
         if turn % 2 == 0 {
@@ -172,10 +151,7 @@ async fn fail_over_times() {
         first.kill();
         let (began, until) = (now(), first.lease.held().expect("killed while it held").until);
         killed.push(takeover(&third, began).await);
-        assert!(
-            now() > until && !first.lease.check_alive(),
-            "not before the killed one's own term was over"
-        );
+        assert!(now() > until && !first.lease.check_alive(), "not before the killed one's own term was over");
         campaign.await.unwrap().unwrap();
         third.shutdown().await.unwrap();
     }

@@ -13,15 +13,9 @@ const TTL: Duration = Duration::from_secs(2);
 
 /// Waits until the holder has noticed, in each of the ways in which it tells.
 async fn loss(lease: &Lease, losses: &Losses) -> LostReason {
-    let reason = timeout(TTL, lease.lost())
-        .await
-        .expect("noticed at the next renewal");
+    let reason = timeout(TTL, lease.lost()).await.expect("noticed at the next renewal");
     assert!(!lease.check_alive());
-    assert_eq!(
-        losses.one(ms(1000)).await,
-        reason,
-        "on_lost and lost() say the same"
-    );
+    assert_eq!(losses.one(ms(1000)).await, reason, "on_lost and lost() say the same");
     reason
 }
 
@@ -52,9 +46,7 @@ async fn an_administrators_takeover_is_a_loss() {
     // The work that is done under the lease is stopped, too.
     let worker = lease.clone();
     let work = tokio::spawn(async move { worker.while_held(std::future::pending::<()>()).await });
-    fixture
-        .edit(json!({ "spec": { "holderIdentity": "intruder" } }))
-        .await;
+    fixture.edit(json!({ "spec": { "holderIdentity": "intruder" } })).await;
     let reason = loss(&lease, &losses).await;
     assert!(
         matches!(&reason, LostReason::TakenOver { by: Some(by) } if by.as_str() == "intruder"),
@@ -62,11 +54,7 @@ async fn an_administrators_takeover_is_a_loss() {
     );
     let interrupted = timeout(ms(1000), work).await.expect("stopped").unwrap();
     assert_eq!(interrupted, Err(Interrupted::Lost(reason)));
-    assert_eq!(
-        fixture.object().await["spec"]["holderIdentity"],
-        "intruder",
-        "it is left alone"
-    );
+    assert_eq!(fixture.object().await["spec"]["holderIdentity"], "intruder", "it is left alone");
     assert_eq!(lease.release().await, Ok(lease_tokio::ReleaseOutcome::Nothing));
     assert_eq!(fixture.object().await["spec"]["holderIdentity"], "intruder");
     fixture.clean_up().await;
@@ -80,9 +68,7 @@ async fn a_cleared_holder_is_a_loss() {
     for nobody in [json!(""), json!(null)] {
         let losses = Losses::of(&lease);
         assert!(lease.acquire().await.unwrap());
-        fixture
-            .edit(json!({ "spec": { "holderIdentity": nobody } }))
-            .await;
+        fixture.edit(json!({ "spec": { "holderIdentity": nobody } })).await;
         assert_eq!(loss(&lease, &losses).await, LostReason::Cleared);
     }
     lease.shutdown().await.unwrap();
@@ -115,15 +101,11 @@ async fn handlers_can_be_many_and_each_is_unregistered_by_itself() {
     let fixture = Fixture::new("handlers").await;
     let lease = fixture.holder("a", TTL);
     let (kept, dropped, other) = (Losses::of(&lease), Losses::of(&lease), Losses::of(&lease));
-    lease
-        .on_lost(|_| panic!("a handler's panic, on purpose"))
-        .forget();
+    lease.on_lost(|_| panic!("a handler's panic, on purpose")).forget();
     let reasons = dropped.reasons();
     drop(dropped);
     assert!(lease.acquire().await.unwrap());
-    fixture
-        .edit(json!({ "spec": { "holderIdentity": "intruder" } }))
-        .await;
+    fixture.edit(json!({ "spec": { "holderIdentity": "intruder" } })).await;
     let reason = loss(&lease, &kept).await;
     assert_eq!(other.one(ms(1000)).await, reason);
     assert_eq!(*reasons.lock().unwrap(), [], "unregistered before the loss");
@@ -131,10 +113,7 @@ async fn handlers_can_be_many_and_each_is_unregistered_by_itself() {
     fixture.edit(json!({ "spec": { "holderIdentity": null } })).await;
     assert!(lease.acquire().await.unwrap());
     fixture.cluster.admin.delete(&fixture.path()).await.ok();
-    until("the second loss is told", 2 * TTL, || {
-        kept.all().len() == 2 && other.all().len() == 2
-    })
-    .await;
+    until("the second loss is told", 2 * TTL, || kept.all().len() == 2 && other.all().len() == 2).await;
     assert_eq!(kept.all(), [reason, LostReason::Deleted]);
     fixture.clean_up().await;
 }

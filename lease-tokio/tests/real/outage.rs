@@ -54,10 +54,7 @@ async fn assert_lost_in_time(lease: &Lease, losses: &Losses, bound: MonoTime) ->
         "over at ttl - safety_margin after the last write that can have been confirmed"
     );
     let reason = losses.one(SLACK).await;
-    println!(
-        "lost at most {:?} after the bound: {reason:?}",
-        now().saturating_since(bound)
-    );
+    println!("lost at most {:?} after the bound: {reason:?}", now().saturating_since(bound));
     match reason {
         LostReason::Expired { last } => last,
         other => panic!("{other:?}"),
@@ -79,14 +76,7 @@ async fn a_server_that_hangs_for_less_than_the_ttl_costs_nothing() {
     let frozen = process.freeze();
     // Long enough that a renewal is due, is sent, and times out.
     next_event(&mut events, "trouble with a renewal", ttl, |event| {
-        matches!(
-            event,
-            Event::Trouble {
-                problem: Problem::Timeout,
-                ..
-            }
-        )
-        .then_some(())
+        matches!(event, Event::Trouble { problem: Problem::Timeout, .. }).then_some(())
     })
     .await;
     drop(frozen);
@@ -112,15 +102,9 @@ async fn a_server_that_hangs_for_longer_than_the_ttl_costs_the_lease_in_time() {
     let frozen = process.freeze();
     let bound = now().saturating_add(lease.config().validity());
     let last = assert_lost_in_time(&lease, &losses, bound).await;
-    assert!(
-        matches!(last, Some(Problem::Timeout | Problem::Transport)),
-        "the cause rides along: {last:?}"
-    );
+    assert!(matches!(last, Some(Problem::Timeout | Problem::Transport)), "the cause rides along: {last:?}");
     let seen = sampler.stop();
-    assert!(
-        seen.last_held.unwrap() <= bound,
-        "{seen:?}, the bound is {bound:?}"
-    );
+    assert!(seen.last_held.unwrap() <= bound, "{seen:?}, the bound is {bound:?}");
     // Asked while the server hangs: an error, not a "no".
     let blind = lease.acquire().await;
     assert!(blind.is_err(), "{blind:?}");
@@ -145,11 +129,8 @@ async fn a_server_that_is_killed_and_back_within_the_ttl_costs_nothing() {
     };
     // A server needs seconds to start: a long ttl, but frequent renewals.
     let ttl = Duration::from_secs(60);
-    let config = fixture
-        .config("a", ttl)
-        .renew_interval(ms(1000))
-        .request_timeout(ms(1000))
-        .retry_delay(ms(200));
+    let config =
+        fixture.config("a", ttl).renew_interval(ms(1000)).request_timeout(ms(1000)).retry_delay(ms(200));
     let lease = fixture.spawn(config);
     let losses = Losses::of(&lease);
     let mut events = lease.events();
@@ -159,14 +140,7 @@ async fn a_server_that_is_killed_and_back_within_the_ttl_costs_nothing() {
     let killed = process.kill();
     let began = now();
     next_event(&mut events, "trouble with a renewal", ttl, |event| {
-        matches!(
-            event,
-            Event::Trouble {
-                problem: Problem::Transport,
-                ..
-            }
-        )
-        .then_some(())
+        matches!(event, Event::Trouble { problem: Problem::Transport, .. }).then_some(())
     })
     .await;
     assert!(lease.last_transport_error().is_some(), "said in words");
@@ -198,20 +172,12 @@ async fn a_server_that_is_killed_for_longer_than_the_ttl_costs_the_lease_in_time
     assert_eq!(last, Some(Problem::Transport));
     killed.restart().await;
     let began = now();
-    let again = next_event(
-        &mut events,
-        "the next term",
-        Duration::from_secs(20),
-        |event| match event {
-            Event::Acquired { token, .. } => Some(*token),
-            _ => None,
-        },
-    )
+    let again = next_event(&mut events, "the next term", Duration::from_secs(20), |event| match event {
+        Event::Acquired { token, .. } => Some(*token),
+        _ => None,
+    })
     .await;
-    println!(
-        "held again {:?} after the server was ready",
-        now().saturating_since(began)
-    );
+    println!("held again {:?} after the server was ready", now().saturating_since(began));
     assert!(again > token);
     assert!(lease.check_alive());
     assert_eq!(losses.all().len(), 1);

@@ -15,10 +15,7 @@ impl Process {
         let pid =
             std::fs::read_to_string(&self.pid_file).expect("LEASE_TEST_APISERVER_PID names a readable file");
         let pid: u32 = pid.trim().parse().expect("the file holds a process id");
-        let status = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {pid}")])
-            .status()
-            .unwrap();
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
         assert!(status.success(), "kill -{name} {pid}: {status}");
     }
 
@@ -51,9 +48,7 @@ impl Killed {
     /// Starts the process again and waits until it is ready.
     pub async fn restart(mut self) {
         let program = self.0.take().unwrap();
-        tokio::task::spawn_blocking(move || start(&program))
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(move || start(&program)).await.unwrap();
     }
 }
 
@@ -66,9 +61,7 @@ impl Drop for Killed {
 }
 
 fn start(program: &PathBuf) {
-    let status = Command::new(program)
-        .stdin(Stdio::null())
-        .status()
-        .expect("LEASE_TEST_APISERVER_RESTART runs");
+    let status =
+        Command::new(program).stdin(Stdio::null()).status().expect("LEASE_TEST_APISERVER_RESTART runs");
     assert!(status.success(), "the API server did not start again: {status}");
 }

@@ -22,10 +22,7 @@ async fn a_released_lease_is_free_at_once() {
     let token = first.acquire_with_token().await.unwrap().token().unwrap();
     log.clear();
     let release = first.release();
-    assert!(
-        !first.check_alive(),
-        "over at the call, before the first byte leaves"
-    );
+    assert!(!first.check_alive(), "over at the call, before the first byte leaves");
     assert_eq!(log.line(), "");
     assert_eq!(release.await, Ok(ReleaseOutcome::Confirmed));
     assert_eq!(log.line(), "DELETE 200");
@@ -35,12 +32,7 @@ async fn a_released_lease_is_free_at_once() {
     assert_eq!(losses.all(), [], "a release is no loss");
 
     let second = fixture.holder("b", TTL);
-    let next = second
-        .acquire_with_token()
-        .await
-        .unwrap()
-        .token()
-        .expect("nothing to wait for");
+    let next = second.acquire_with_token().await.unwrap().token().expect("nothing to wait for");
     assert!(next > token);
     assert_eq!(first.release().await, Ok(ReleaseOutcome::Nothing));
     assert!(second.check_alive());
@@ -60,10 +52,7 @@ async fn a_stale_release_leaves_the_successors_lease_alone() {
     let losses = Losses::of(&successor);
     assert!(successor.acquire().await.unwrap());
     let before = fixture.object().await;
-    assert!(
-        first.check_alive(),
-        "it does not know yet: that is what makes its release stale"
-    );
+    assert!(first.check_alive(), "it does not know yet: that is what makes its release stale");
 
     log.clear();
     assert_eq!(first.release().await, Ok(ReleaseOutcome::NotOurs));
@@ -81,10 +70,9 @@ async fn a_stale_release_leaves_the_successors_lease_alone() {
 #[tokio::test]
 #[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
 async fn a_stale_release_of_the_same_object_leaves_the_successors_record_alone() {
-    for (policy, line) in [
-        (ReleasePolicy::Delete, "DELETE 409, GET 200"),
-        (ReleasePolicy::Vacate, "PUT 409, GET 200"),
-    ] {
+    for (policy, line) in
+        [(ReleasePolicy::Delete, "DELETE 409, GET 200"), (ReleasePolicy::Vacate, "PUT 409, GET 200")]
+    {
         let fixture = Fixture::new("stale-same").await;
         fixture.create(json!({})).await;
         let (lease, log) = fixture.logged(fixture.config("a", 5 * TTL).release_policy(policy));
@@ -105,9 +93,7 @@ async fn a_release_after_an_edit_reads_and_tries_again() {
     let fixture = Fixture::new("release-edited").await;
     let (lease, log) = fixture.logged(fixture.config("a", 5 * TTL));
     assert!(lease.acquire().await.unwrap());
-    fixture
-        .edit(json!({ "metadata": { "labels": { "edited": "yes" } } }))
-        .await;
+    fixture.edit(json!({ "metadata": { "labels": { "edited": "yes" } } })).await;
     log.clear();
     assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
     assert_eq!(log.line(), "DELETE 409, GET 200, DELETE 200");
@@ -152,18 +138,9 @@ async fn a_clean_shutdown_releases_and_ends_the_task() {
 async fn a_vacated_lease_keeps_its_object_and_is_free_at_once() {
     let fixture = Fixture::new("vacate").await;
     fixture.create(json!({})).await;
-    let strict = |identity| {
-        fixture
-            .config(identity, TTL)
-            .release_policy(ReleasePolicy::Vacate)
-    };
+    let strict = |identity| fixture.config(identity, TTL).release_policy(ReleasePolicy::Vacate);
     let (first, log) = fixture.logged(strict("a"));
-    let token = first
-        .acquire_with_token()
-        .await
-        .unwrap()
-        .token()
-        .expect("an empty object is free, at once");
+    let token = first.acquire_with_token().await.unwrap().token().expect("an empty object is free, at once");
     assert_eq!(log.line(), "GET 200, PUT 200", "no quarantine");
     let held = fixture.object().await;
     log.clear();
@@ -171,20 +148,14 @@ async fn a_vacated_lease_keeps_its_object_and_is_free_at_once() {
     assert_eq!(log.line(), "PUT 200");
     let vacated = fixture.object().await;
     assert_eq!(text(&vacated, "/spec/holderIdentity"), "");
-    assert_eq!(
-        vacated["metadata"]["uid"], held["metadata"]["uid"],
-        "the object lives on"
-    );
+    assert_eq!(vacated["metadata"]["uid"], held["metadata"]["uid"], "the object lives on");
 
     let (second, log) = fixture.logged(strict("b"));
     assert!(second.acquire_with_token().await.unwrap().token().unwrap() > token);
     assert_eq!(log.line(), "GET 200, PUT 200");
     let taken = fixture.object().await;
     assert_eq!(taken["metadata"]["uid"], held["metadata"]["uid"]);
-    assert_eq!(
-        taken["spec"]["leaseTransitions"], 2,
-        "from nobody to a, from nobody to b"
-    );
+    assert_eq!(taken["spec"]["leaseTransitions"], 2, "from nobody to a, from nobody to b");
     second.shutdown().await.unwrap();
     fixture.clean_up().await;
 }
@@ -194,11 +165,7 @@ async fn a_vacated_lease_keeps_its_object_and_is_free_at_once() {
 async fn a_strict_holder_that_creates_the_object_waits_a_quarantine() {
     let fixture = Fixture::new("quarantine").await;
     let ttl = Duration::from_secs(2);
-    let strict = |identity| {
-        fixture
-            .config(identity, ttl)
-            .release_policy(ReleasePolicy::Vacate)
-    };
+    let strict = |identity| fixture.config(identity, ttl).release_policy(ReleasePolicy::Vacate);
     let (lease, log) = fixture.logged(strict("a"));
     let mut events = lease.events();
     let asked = lease.clone();
@@ -212,10 +179,7 @@ async fn a_strict_holder_that_creates_the_object_waits_a_quarantine() {
     assert!(!lease.check_alive(), "created, and not held");
     assert!(lease.time_until(ends_at) > ttl - ms(200));
     let marked = fixture.object().await;
-    assert!(
-        !marked["metadata"]["annotations"][QUARANTINE].is_null(),
-        "{marked}"
-    );
+    assert!(!marked["metadata"]["annotations"][QUARANTINE].is_null(), "{marked}");
     let contender = fixture.spawn(strict("b"));
     assert!(!contender.acquire().await.unwrap());
 
@@ -223,10 +187,7 @@ async fn a_strict_holder_that_creates_the_object_waits_a_quarantine() {
     assert!(began.elapsed() > ttl - ms(200), "after {:?}", began.elapsed());
     assert!(lease.check_alive());
     let line = log.line();
-    assert!(
-        line.starts_with("GET 404, POST 201, PUT 200, PUT 200"),
-        "renewed during the quarantine: {line}"
-    );
+    assert!(line.starts_with("GET 404, POST 201, PUT 200, PUT 200"), "renewed during the quarantine: {line}");
     let held = fixture.object().await;
     assert!(held["metadata"]["annotations"][QUARANTINE].is_null(), "{held}");
     assert!(!contender.acquire().await.unwrap());
@@ -250,9 +211,6 @@ async fn a_release_in_quarantine_takes_the_object_away() {
     .await;
     assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
     assert_eq!(attempt.await.unwrap(), Err(AcquireError::Cancelled));
-    assert!(
-        fixture.find().await.is_none(),
-        "nobody ever held it, so nothing of it stays"
-    );
+    assert!(fixture.find().await.is_none(), "nobody ever held it, so nothing of it stays");
     fixture.clean_up().await;
 }

@@ -34,12 +34,9 @@ async fn renewals_keep_the_lease_for_several_ttls() {
             std::cmp::Ordering::Equal => {}
             std::cmp::Ordering::Greater => times.push(time),
         }
-        for constant in [
-            "/spec/acquireTime",
-            "/spec/leaseTransitions",
-            "/spec/holderIdentity",
-            "/metadata/uid",
-        ] {
+        for constant in
+            ["/spec/acquireTime", "/spec/leaseTransitions", "/spec/holderIdentity", "/metadata/uid"]
+        {
             assert_eq!(now.pointer(constant), first.pointer(constant), "{constant}");
         }
         sleep(ms(50)).await;
@@ -52,15 +49,8 @@ async fn renewals_keep_the_lease_for_several_ttls() {
     // 4 ttls hold 12 renewals, less what a loaded machine delays.
     assert!((9..=14).contains(&times.len()), "{times:?}");
     let told = told(&mut events).await;
-    let renewals = told
-        .iter()
-        .filter(|event| matches!(event, Event::Renewed { .. }))
-        .count();
-    assert!(
-        renewals + 1 >= times.len(),
-        "{renewals} renewals were told of, {} seen",
-        times.len()
-    );
+    let renewals = told.iter().filter(|event| matches!(event, Event::Renewed { .. })).count();
+    assert!(renewals + 1 >= times.len(), "{renewals} renewals were told of, {} seen", times.len());
     assert_eq!(losses.all(), []);
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
@@ -78,21 +68,12 @@ async fn an_edit_of_the_metadata_is_not_a_loss() {
     for round in ["first", "second", "third"] {
         renewed(&mut events, TTL).await;
         log.clear();
-        let edited = fixture
-            .edit(json!({ "metadata": { "labels": { "edited": round } } }))
-            .await;
+        let edited = fixture.edit(json!({ "metadata": { "labels": { "edited": round } } })).await;
         let after = fixture.renewed_after(&edited, TTL).await;
         assert_eq!(after["metadata"]["labels"]["edited"], round, "the edit survives");
         let line = log.line();
-        assert!(
-            line.starts_with("PUT 409, GET 200, PUT"),
-            "read once, then written again: {line}"
-        );
-        assert_eq!(
-            lease.held().map(|held| held.token),
-            Some(token),
-            "the same term goes on"
-        );
+        assert!(line.starts_with("PUT 409, GET 200, PUT"), "read once, then written again: {line}");
+        assert_eq!(lease.held().map(|held| held.token), Some(token), "the same term goes on");
     }
     assert_eq!(losses.all(), []);
     lease.shutdown().await.unwrap();
@@ -136,27 +117,18 @@ async fn what_others_put_there_survives_renewals_and_takeovers() {
         }))
         .await;
     for kept in ["labels", "finalizers", "ownerReferences"] {
-        assert!(
-            edited["metadata"].get(kept).is_some(),
-            "the edit itself took effect: {kept}"
-        );
+        assert!(edited["metadata"].get(kept).is_some(), "the edit itself took effect: {kept}");
     }
     let once = fixture.renewed_after(&edited, TTL).await;
     let twice = fixture.renewed_after(&once, TTL).await;
     assert_eq!(but_for_the_renewal(&twice), but_for_the_renewal(&edited));
     assert!(lease.check_alive());
-    let lost = told(&mut events)
-        .await
-        .into_iter()
-        .find(|event| matches!(event, Event::Lost { .. }));
+    let lost = told(&mut events).await.into_iter().find(|event| matches!(event, Event::Lost { .. }));
     assert_eq!(lost, None);
 
     // The same in the hands of the next one: the holder's own fields change, nothing else does.
     fixture.edit(json!({ "spec": { "holderIdentity": null } })).await;
-    next_event(&mut events, "the loss", TTL, |event| {
-        matches!(event, Event::Lost { .. }).then_some(())
-    })
-    .await;
+    next_event(&mut events, "the loss", TTL, |event| matches!(event, Event::Lost { .. }).then_some(())).await;
     let next = fixture.holder("b", TTL);
     assert!(next.acquire().await.unwrap());
     let taken = fixture.object().await;
@@ -166,19 +138,11 @@ async fn what_others_put_there_survives_renewals_and_takeovers() {
         for own in ["resourceVersion", "managedFields"] {
             metadata.as_object_mut().unwrap().remove(own);
         }
-        metadata["annotations"]
-            .as_object_mut()
-            .unwrap()
-            .remove(crate::support::NONCE);
+        metadata["annotations"].as_object_mut().unwrap().remove(crate::support::NONCE);
     }
     assert_eq!(found, expected);
     assert_eq!(taken["spec"].get("strategy"), edited["spec"].get("strategy"));
     let _ = next.shutdown().await.unwrap();
-    fixture
-        .cluster
-        .admin
-        .delete(&format!("{owners}/{}", fixture.name))
-        .await
-        .ok();
+    fixture.cluster.admin.delete(&format!("{owners}/{}", fixture.name)).await.ok();
     fixture.clean_up().await;
 }

@@ -33,12 +33,7 @@ impl Log {
     }
 
     pub fn count(&self, method: &Method) -> usize {
-        self.0
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|exchange| exchange.method == *method)
-            .count()
+        self.0.lock().unwrap().iter().filter(|exchange| exchange.method == *method).count()
     }
 
     /// `GET 404, POST 201, …`: pleasant to compare. `PUT -` brought no response.
@@ -47,9 +42,7 @@ impl Log {
             .all()
             .iter()
             .map(|exchange| {
-                let status = exchange
-                    .status
-                    .map_or_else(|| "-".to_owned(), |status| status.to_string());
+                let status = exchange.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
                 format!("{} {status}", exchange.method)
             })
             .collect();
@@ -85,11 +78,7 @@ pub struct Counting<T> {
 
 impl<T: Transport> Counting<T> {
     pub fn new(inner: T, log: &Log) -> Self {
-        Self {
-            inner,
-            log: log.clone(),
-            headers: HeaderMap::new(),
-        }
+        Self { inner, log: log.clone(), headers: HeaderMap::new() }
     }
 
     /// Adds these to every request.

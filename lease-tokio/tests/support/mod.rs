@@ -15,11 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub fn config(namespace: &str, name: &str, identity: &str, ttl: Duration) -> ConfigBuilder {
-    Config::builder()
-        .namespace(namespace)
-        .name(name)
-        .identity(identity)
-        .ttl(ttl)
+    Config::builder().namespace(namespace).name(name).identity(identity).ttl(ttl)
 }
 
 pub const fn ms(millis: u64) -> Duration {
@@ -58,17 +54,13 @@ pub async fn next_event<T>(
             }
         }
     });
-    picked
-        .await
-        .unwrap_or_else(|_| panic!("not told within {within:?}: {what}"))
+    picked.await.unwrap_or_else(|_| panic!("not told within {within:?}: {what}"))
 }
 
 /// The next confirmed renewal.
 pub async fn renewed(events: &mut Events, within: Duration) {
-    next_event(events, "a renewal", within, |event| {
-        matches!(event, Event::Renewed { .. }).then_some(())
-    })
-    .await;
+    next_event(events, "a renewal", within, |event| matches!(event, Event::Renewed { .. }).then_some(()))
+        .await;
 }
 
 /// Everything that was told and is not read yet.
@@ -91,10 +83,7 @@ impl Losses {
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&reasons);
         let subscription = lease.on_lost(move |reason| noted.lock().unwrap().push(reason.clone()));
-        Self {
-            reasons,
-            _subscription: subscription,
-        }
+        Self { reasons, _subscription: subscription }
     }
 
     /// Where they are noted, also after this is dropped.
@@ -108,10 +97,7 @@ impl Losses {
 
     /// Waits for the one loss. That there is no second one is for the caller to see, with [`all`](Self::all).
     pub async fn one(&self, within: Duration) -> LostReason {
-        until("a handler of on_lost is called", within, || {
-            !self.all().is_empty()
-        })
-        .await;
+        until("a handler of on_lost is called", within, || !self.all().is_empty()).await;
         let all = self.all();
         assert_eq!(all.len(), 1, "one loss is told once: {all:?}");
         all[0].clone()
@@ -120,10 +106,7 @@ impl Losses {
 
 /// A text field of a JSON object, by its path; empty when there is none.
 pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The annotation that tells one incarnation of a holder from another.
@@ -133,15 +116,10 @@ pub const QUARANTINE: &str = "lease-core.rs/quarantine";
 
 /// The nonce annotation: 32 hexadecimal digits, a blank, and the holder's identity.
 pub fn assert_nonce_of(object: &Value, identity: &str) {
-    let annotation = object["metadata"]["annotations"][NONCE]
-        .as_str()
-        .unwrap_or_default();
+    let annotation = object["metadata"]["annotations"][NONCE].as_str().unwrap_or_default();
     let (nonce, who) = annotation.split_once(' ').unwrap_or_default();
     let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    assert!(
-        nonce.len() == 32 && nonce.bytes().all(hexadecimal),
-        "a nonce: {annotation:?}"
-    );
+    assert!(nonce.len() == 32 && nonce.bytes().all(hexadecimal), "a nonce: {annotation:?}");
     assert_eq!(who, identity, "{annotation:?}");
 }
 

@@ -39,10 +39,7 @@ impl Sampler {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || sample(&leases, &stopped));
-        Self {
-            stop,
-            thread: Some(thread),
-        }
+        Self { stop, thread: Some(thread) }
     }
 
     pub fn stop(mut self) -> Seen {
@@ -75,11 +72,8 @@ fn sample(leases: &[Lease], stopped: &AtomicBool) -> Seen {
             if let Some((first, before)) = &holder
                 && first.held().is_some_and(|after| after.token == before.token)
             {
-                let pair = format!(
-                    "{:?} and {:?} at {now:?}",
-                    first.config().identity(),
-                    lease.config().identity()
-                );
+                let pair =
+                    format!("{:?} and {:?} at {now:?}", first.config().identity(), lease.config().identity());
                 seen.overlaps.push(pair);
             }
             holder = Some((lease, held));

@@ -23,8 +23,7 @@ pub struct ShiftedClock(Arc<AtomicU64>);
 
 impl ShiftedClock {
     pub fn put_forward(&self, by: Duration) {
-        self.0
-            .fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -32,10 +31,7 @@ impl Clock for ShiftedClock {
     fn now(&self) -> Now {
         let now = SystemClock.now();
         let shift = Duration::from_nanos(self.0.load(Ordering::SeqCst));
-        Now {
-            mono: MonoTime::saturating_add(now.mono, shift),
-            wall: now.wall,
-        }
+        Now { mono: MonoTime::saturating_add(now.mono, shift), wall: now.wall }
     }
 }
 
@@ -72,19 +68,11 @@ impl Drop for Folder {
 }
 
 pub fn config(identity: &str, ttl: Duration) -> Config {
-    Config::builder()
-        .namespace("default")
-        .name("job")
-        .identity(identity)
-        .ttl(ttl)
-        .build()
-        .unwrap()
+    Config::builder().namespace("default").name("job").identity(identity).ttl(ttl).build().unwrap()
 }
 
 pub fn ca(server: &EmbeddedServer) -> Option<Piece<CaBundle>> {
-    server
-        .ca_pem()
-        .map(|pem| Piece::Inline(CaBundle::from_pem(pem.as_bytes()).unwrap()))
+    server.ca_pem().map(|pem| Piece::Inline(CaBundle::from_pem(pem.as_bytes()).unwrap()))
 }
 
 pub fn token(text: &str) -> AuthenticationSource {
@@ -107,9 +95,7 @@ pub async fn get(transport: &impl Transport) -> Result<Response<Bytes>, SendErro
 
 pub async fn get_at_most(transport: &impl Transport, max_body: usize) -> Result<Response<Bytes>, SendError> {
     let request = Request::get(LEASE).body(Bytes::new()).unwrap();
-    transport
-        .send(Call::new(request, Duration::from_secs(10), max_body))
-        .await
+    transport.send(Call::new(request, Duration::from_secs(10), max_body)).await
 }
 
 pub async fn status(transport: &impl Transport) -> u16 {
