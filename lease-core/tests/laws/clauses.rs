@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use http::Response;
 use lease_core::{Action, Event, Failure, Input, Lease, MonoTime, Now, Output, RequestId, WallTime};
 use proptest::prelude::*;
 
 use super::cases;
-use super::plan::{Drain, Plan, drained, hostile};
-use super::server::text;
-use super::world::{World, events, http_date};
+use super::plan::{Drain, Edit, Plan, drained, edit, hostile};
+use super::server::{Commit, text};
+use super::world::{World, apply, events, http_date};
 use crate::support::{Holder, absent, config, response, stored};
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
@@ -52,6 +53,46 @@ fn the_id(input: &Input) -> Option<RequestId> {
         Input::Tick | Input::TryAcquire | Input::Campaign | Input::Release => None,
     }
 }
+
+/// Answers every write among the outputs, each time in one way that nearly confirms it.
+fn near_misses(world: &World, outputs: &[Output]) {
+    for output in outputs {
+        let Output::Action(Action::Send { id, request, .. }) = output else {
+            continue;
+        };
+        let mut answers = vec![request.body().clone()];
+        let stored = world.server.clone().serve(request);
+        if stored.commit == Commit::Written {
+            answers.extend(NEAR_MISSES.iter().map(|miss| {
+                let mut body = stored.body.clone();
+                apply(*miss, &mut body);
+                body.to_string().into()
+            }));
+        }
+        for body in answers {
+            let mut lease = world.lease.clone();
+            let held = lease.check_alive(world.high);
+            lease.handle(world.now, Input::Response { id: *id, response: Response::new(body.clone()) });
+            let after = lease.check_alive(world.high);
+            assert!(
+                after.is_none() || after == held,
+                "{} confirms {request:?}",
+                String::from_utf8_lossy(&body)
+            );
+        }
+    }
+}
+
+const NEAR_MISSES: &[Edit] = &[
+    edit("/metadata/annotations", "{}"),
+    edit("/metadata/annotations", "{\"lease-core.rs/nonce\":\"0 a\"}"),
+    edit("/metadata/name", "\"other\""),
+    edit("/metadata/resourceVersion", "\"\""),
+    edit("/metadata/uid", "\"\""),
+    edit("/spec/holderIdentity", "\"b\""),
+    edit("/spec/renewTime", "\"2026-01-01T00:00:00.999999Z\""),
+    edit("/kind", "\"Status\""),
+];
 
 proptest! {
     #![proptest_config(cases(120))]
@@ -129,6 +170,7 @@ proptest! {
     #[test]
     fn only_its_own_echo_confirms_a_write(plan in drained(80)) {
         World::run(&plan, |world, input, outputs| {
+            near_misses(world, outputs);
             let extends = |event: &Event| matches!(event, Event::Acquired { .. } | Event::Renewed { .. });
             if !events(outputs).any(extends) {
                 return;

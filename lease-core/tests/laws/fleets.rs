@@ -41,9 +41,14 @@ proptest! {
         strict(&scenario)?;
     }
 
+    /// Nobody deletes, or an object that vanishes is made again in quarantine: else the answer to a slow POST
+    /// can arrive after somebody created the next object, and begin a term with the older token.
     #[test]
     fn tokens_strictly_grow_across_machines(
-        scenario in scenarios(Rules { deletes: true, ..USUAL }),
+        scenario in prop_oneof![
+            scenarios(USUAL),
+            scenarios(Rules { policy: ReleasePolicy::Vacate, deletes: true, ..USUAL }),
+        ],
     ) {
         prop_assert_eq!(Fleet::run(&scenario).violations.tokens, Vec::<String>::new());
     }

@@ -184,7 +184,7 @@ pub(crate) struct Headers {
     pub(crate) retry_after: Option<&'static str>,
 }
 
-const fn edit(pointer: &'static str, json: &'static str) -> Edit {
+pub(crate) const fn edit(pointer: &'static str, json: &'static str) -> Edit {
     Edit { pointer, json }
 }
 

@@ -302,7 +302,7 @@ fn status_body(code: u16, body: StatusBody) -> Value {
 }
 
 /// Puts a value at a JSON pointer, or removes it.
-fn apply(edit: Edit, body: &mut Value) {
+pub(crate) fn apply(edit: Edit, body: &mut Value) {
     let (parent, key) = edit.pointer.rsplit_once('/').unwrap_or(("", ""));
     let Some(Value::Object(fields)) = body.pointer_mut(parent) else {
         return;
