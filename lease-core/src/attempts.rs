@@ -12,6 +12,9 @@ const MOST: usize = 32;
 /// conditional on. kube-apiserver gives a request up after `--request-timeout`, 60 s by default; twice that.
 const CREATE_MAY_LAND_FOR: Duration = Duration::from_secs(120);
 
+/// An hour: room for 3.6 billion timestamps.
+const ROOM_MICROS: i64 = 3_600_000_000;
+
 /// One write that puts our name into the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
@@ -112,9 +115,10 @@ impl Attempts {
     }
 }
 
-/// The nearest time that an API server stores.
+/// The nearest time from which our sequence can grow for a while and still be stored: a clock that stands at
+/// the end of the year 9999 must renew like any other.
 fn storable(wall: WallTime) -> WallTime {
-    wall.clamp(WallTime::MIN_STORED, WallTime::MAX_STORED)
+    wall.clamp(WallTime::MIN_STORED, WallTime::MAX_STORED.offset_by(-ROOM_MICROS))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ fn dated(holder: &Holder, id: RequestId, code: u16, body: &Value, off: i64) -> I
     let date =
         format!("Thu, 01 Jan 2026 {:02}:{:02}:{:02} GMT", second / 3600, second / 60 % 60, second % 60);
     let response = Response::builder().status(code).header("date", date).body(Bytes::from(body.to_string()));
-    Input::Response { id, response: response.unwrap() }
+    Input::Response { id, response: response.expect("a response") }
 }
 
 /// Two holders at once under `Vacate`: the wait for one object was credited to another, which an echo of the
@@ -177,14 +177,20 @@ fn without_max_clock_skew_no_wall_clock_ends_a_term() {
 }
 
 #[test]
-fn a_wall_clock_before_1970_holds_like_any_other() {
-    let mut a = Holder::new(config());
-    a.now.wall = WallTime::from_micros(-60_000_000);
-    a.acquire(7);
-    for resource_version in 8..20 {
-        let renewal = a.wake();
-        assert_eq!(lost(&renewal), None);
-        a.accept(&renewal.sent[0], resource_version);
+fn a_wall_clock_beyond_what_can_be_stored_holds_like_any_other() {
+    for micros in [i64::MIN, -60_000_000, WallTime::MAX_STORED.as_micros() - 1, i64::MAX] {
+        let mut a = Holder::new(config());
+        a.now.wall = WallTime::from_micros(micros);
+        a.acquire(7);
+        for resource_version in 8..20 {
+            let renewal = a.wake();
+            assert_eq!(lost(&renewal), None, "{micros}");
+            let confirmed = a.accept(&renewal.sent[0], resource_version);
+            assert!(
+                confirmed.events.iter().any(|event| matches!(event, Event::Renewed { .. })),
+                "{micros}: {confirmed:?}"
+            );
+        }
     }
 }
 
