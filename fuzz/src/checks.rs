@@ -27,7 +27,7 @@ pub struct Checks {
     /// The latest hand-out of a write that puts our name there.
     last_write: MonoTime,
     highest_stamp: Option<i64>,
-    /// Whether a write may have been made and withdrawn without being seen: its sequence may have restarted.
+    /// Whether a write may have been withdrawn before it was seen: the sequence of stamps may have restarted.
     unseen: bool,
     try_acquire: Questions,
     campaign: Questions,
@@ -70,11 +70,6 @@ impl Checks {
         }
     }
 
-    /// Outputs were left in the queue.
-    pub fn skipped(&mut self) {
-        self.unseen = true;
-    }
-
     /// An answer is about to be handed in; whether it belongs to the request in flight.
     pub fn answers(&mut self, id: RequestId) -> bool {
         let answered = self.in_flight.take_if(|given| *given == id);
@@ -107,6 +102,8 @@ impl Checks {
 
     fn new_id(&mut self, id: RequestId) {
         assert!(id.0 > self.last_id, "clause 3: id {id} after #{}", self.last_id);
+        // A gap is a request that was withdrawn before it was polled.
+        self.unseen |= id.0 > self.last_id + 1;
         self.last_id = id.0;
     }
 

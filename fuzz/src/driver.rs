@@ -239,8 +239,6 @@ impl Driver {
         self.highest = self.highest.max(self.now.mono);
         if drain {
             self.drain(twin);
-        } else {
-            self.checks.skipped();
         }
     }
 
