@@ -1,5 +1,6 @@
 //! Drives a machine through a script.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use crate::script::{Choice, Lost, Saying, Script, Step, Time};
 use crate::server::{Server, absent, apply, response, status};
 use crate::times::{http_date, rfc3339};
 
+/// `LEASE_FUZZ_TRACE=1` prints what goes in and what comes out, to look at one file.
+static TRACE: LazyLock<bool> = LazyLock::new(|| std::env::var_os("LEASE_FUZZ_TRACE").is_some());
 /// Longer scripts find nothing that shorter ones do not.
 const MOST_STEPS: usize = 200;
 /// 2026-01-01T00:00:00Z.
@@ -232,6 +235,9 @@ impl Driver {
             // A stray with the id of the real one ends it, too.
             self.current = None;
         }
+        if *TRACE {
+            eprintln!("{:?} {input:?}", self.now);
+        }
         let mut twin = self.lease.clone();
         self.lease.handle(self.now, input.clone());
         twin.handle(self.now, input);
@@ -249,6 +255,9 @@ impl Driver {
             let output = self.lease.poll();
             let other = twin.poll();
             assert_eq!(format!("{output:?}"), format!("{other:?}"), "clause 8");
+            if *TRACE {
+                eprintln!("    {output:?}");
+            }
             self.checks.output(&self.config, now, &output);
             match output {
                 Output::Idle { wake, .. } => {
