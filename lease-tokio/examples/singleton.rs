@@ -63,7 +63,7 @@ async fn work(options: &Options, name: &str) -> Result<()> {
         let token = lease.campaign().await?;
         // The work is dropped, in the middle of a piece if need be, when the term ends.
         let ended = lease
-            .while_held(async {
+            .while_held_with_token(token, async {
                 loop {
                     println!("{token} {}", seconds());
                     // The parent reads a pipe: without this the lines would wait in a buffer.

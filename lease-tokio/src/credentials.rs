@@ -10,10 +10,11 @@ use lease_core::credentials::{
     Change, CredentialSource, Credentials, FileContents, FileToRead, InCluster, MAX_FILE_BYTES, Rotation,
     RotationPolicy,
 };
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::blocking::try_spawn;
 use crate::clock::Clock;
 use crate::error::{SetupError, chain};
 
@@ -118,7 +119,8 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         state.reading = Some(reading.clone());
         drop(state);
         let rotating = Arc::clone(self);
-        spawn_blocking(move || {
+        // Without a thread the old credentials go on: `done` is dropped, and nobody waits.
+        try_spawn(&Handle::current(), move || {
             let contents = read_all(&files);
             rotating.take(&contents);
             drop(done);

@@ -233,6 +233,8 @@ impl Driver {
         add(&mut self.release, answer);
         self.releasing = true;
         self.feed(now, Input::Release);
+        // Everybody is told before the term can be missed: a release must never look like a loss.
+        self.drain();
         self.signals.published.release_taken_up();
     }
 

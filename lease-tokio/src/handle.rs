@@ -176,8 +176,11 @@ impl Lease {
     ///
     /// There may be many; each is unregistered by its own [`Subscription`]. Register before acquiring: losses
     /// of the past are not told again. A handler runs on one of the runtime's threads for blocking work, so it
-    /// may block, cannot delay renewals or other handlers, and runs one loss at a time. One that panics hurts
-    /// nobody and is called again for the next loss.
+    /// may block, takes one of those threads at most, and is told one loss at a time, in order; while it is busy
+    /// the latest 16 wait for it. One that panics hurts nobody and is called again for the next loss.
+    ///
+    /// A handler that captures a clone of this handle keeps the holder, and so the lease, for as long as it is
+    /// registered: dropping all other handles then ends nothing.
     ///
     /// A handler hears of a loss when the holder's task gets to run. Work that must not outlive the term
     /// asks [`check_alive`](Self::check_alive) or runs in [`while_held`](Self::while_held).
@@ -194,7 +197,8 @@ impl Lease {
     /// - otherwise (never held, or released): the next loss.
     ///
     /// A release is no loss: the future then waits for the loss of a later term. It does not keep the lease
-    /// alive and resolves also when the holder's task is gone and the term has run out.
+    /// alive and resolves also when the holder's task is gone and the term has run out. Once that task has
+    /// stopped and no term is left to lose, it waits for ever.
     pub fn lost(&self) -> impl Future<Output = LostReason> + Send + use<> {
         Arc::clone(&self.shared.signals).lost()
     }
@@ -210,7 +214,21 @@ impl Lease {
     ///
     /// [`Interrupted`] says whether the lease was not held, was lost (why), or was released.
     pub async fn while_held<F: Future>(&self, work: F) -> Result<F::Output, Interrupted> {
-        scope::while_held(Arc::clone(&self.shared.signals), work).await
+        scope::while_held(Arc::clone(&self.shared.signals), None, work).await
+    }
+
+    /// [`while_held`](Self::while_held) for the term with this token and no other: when that one is over before
+    /// the work begins, it never runs, even if a later term is held by then. For work that carries the token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`while_held`](Self::while_held); [`Interrupted::NotHeld`] when another term, or none, is held.
+    pub async fn while_held_with_token<F: Future>(
+        &self,
+        token: FencingToken,
+        work: F,
+    ) -> Result<F::Output, Interrupted> {
+        scope::while_held(Arc::clone(&self.shared.signals), Some(token), work).await
     }
 
     /// Gives the lease back, cancels what is being acquired, ends a campaign.
@@ -299,7 +317,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; `None` when there will be none any more. Dropping the future loses no event.
+    /// The next event; `None` when all handles and the holder's task are gone. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.receiver.recv().await {

@@ -10,6 +10,8 @@ use lease_core::recording::{Ring, Start};
 use lease_core::{Input, Now, Output};
 use tokio::runtime::Handle;
 
+use crate::blocking::try_spawn;
+
 /// A lease that is lost again and again must not fill the disk.
 const MOST_FILES: u32 = 16;
 
@@ -129,7 +131,7 @@ impl Recorder {
         }
         let path = directory.join(format!("{}-{number}-{cause}.jsonl", self.name));
         let recorder = Arc::clone(self);
-        runtime.spawn_blocking(move || {
+        try_spawn(&runtime, move || {
             // A recorder that cannot write must not be one more thing that goes wrong.
             if let Ok(file) = OpenOptions::new().write(true).create_new(true).open(path) {
                 let _ = recorder.dump(file);

@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use lease_core::FencingToken;
+
 use crate::error::Interrupted;
 use crate::terms::{End, Signals};
 
@@ -12,8 +14,14 @@ use crate::terms::{End, Signals};
 ///
 /// Every poll of the work is preceded by a look at the clock, so it is never polled after the deadline, not
 /// even when the driver is late to say so or gone.
-pub(crate) async fn while_held<F: Future>(signals: Arc<Signals>, work: F) -> Result<F::Output, Interrupted> {
-    let Some(term) = signals.held() else {
+///
+/// With a `token` only that very term will do.
+pub(crate) async fn while_held<F: Future>(
+    signals: Arc<Signals>,
+    token: Option<FencingToken>,
+    work: F,
+) -> Result<F::Output, Interrupted> {
+    let Some(term) = signals.held().filter(|held| token.is_none_or(|token| token == held.token)) else {
         return Err(Interrupted::NotHeld);
     };
     let mut end = pin!(Arc::clone(&signals).end_of_term(term.token));

@@ -1,6 +1,6 @@
 //! The handlers that are told of a loss.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +9,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lease_core::LostReason;
 use tokio::runtime::Handle;
 
+use crate::blocking::try_spawn;
+
 type Handler = Box<dyn FnMut(&LostReason) + Send>;
+
+/// How many losses wait for a handler that is still busy with an earlier one; the oldest go first.
+const MOST_WAITING: usize = 16;
 
 /// One registered handler.
 struct Subscriber {
     registered: AtomicBool,
     handler: Mutex<Handler>,
+    losses: Mutex<Losses>,
+}
+
+/// What a handler has yet to be told.
+#[derive(Default)]
+struct Losses {
+    waiting: VecDeque<LostReason>,
+    /// A thread is telling. One at most for each handler: one that hangs must not take a thread per loss.
+    telling: bool,
 }
 
 /// All registered handlers of one lease.
@@ -31,8 +45,11 @@ struct List {
 
 impl Subscribers {
     pub(crate) fn add(self: &Arc<Self>, handler: Handler) -> Subscription {
-        let subscriber =
-            Arc::new(Subscriber { registered: AtomicBool::new(true), handler: Mutex::new(handler) });
+        let subscriber = Arc::new(Subscriber {
+            registered: AtomicBool::new(true),
+            handler: Mutex::new(handler),
+            losses: Mutex::default(),
+        });
         let mut list = lock(&self.list);
         let id = list.next;
         list.next += 1;
@@ -48,26 +65,52 @@ impl Subscribers {
         }
     }
 
-    /// Starts every handler on a thread for blocking work, each on its own, and waits for none.
+    /// Has every handler told on a thread for blocking work, each on its own, and waits for none.
     pub(crate) fn lost(&self, reason: &LostReason) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
         let subscribers: Vec<_> = lock(&self.list).subscribers.values().cloned().collect();
         for subscriber in subscribers {
-            let reason = reason.clone();
-            runtime.spawn_blocking(move || subscriber.call(&reason));
+            if !subscriber.push(reason.clone()) {
+                continue;
+            }
+            let teller = Arc::clone(&subscriber);
+            if !try_spawn(&runtime, move || teller.tell()) {
+                // The loss waits for the next one, to be told with it.
+                lock(&subscriber.losses).telling = false;
+            }
         }
     }
 }
 
 impl Subscriber {
-    fn call(&self, reason: &LostReason) {
-        let mut handler = lock(&self.handler);
-        if self.registered.load(Ordering::SeqCst) {
-            // The panic hook has reported it; the other handlers and the driver go on.
-            let _ = catch_unwind(AssertUnwindSafe(|| handler(reason)));
+    /// Adds a loss; whether a thread has to be started to tell it.
+    fn push(&self, reason: LostReason) -> bool {
+        let mut losses = lock(&self.losses);
+        if losses.waiting.len() == MOST_WAITING {
+            losses.waiting.pop_front();
         }
+        losses.waiting.push_back(reason);
+        !std::mem::replace(&mut losses.telling, true)
+    }
+
+    /// Tells what waits, in order.
+    fn tell(&self) {
+        while let Some(reason) = self.next() {
+            let mut handler = lock(&self.handler);
+            if self.registered.load(Ordering::SeqCst) {
+                // The panic hook has reported it; the other handlers and the driver go on.
+                let _ = catch_unwind(AssertUnwindSafe(|| handler(&reason)));
+            }
+        }
+    }
+
+    fn next(&self) -> Option<LostReason> {
+        let mut losses = lock(&self.losses);
+        let next = losses.waiting.pop_front();
+        losses.telling = next.is_some();
+        next
     }
 }
 

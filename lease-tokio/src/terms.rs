@@ -138,13 +138,19 @@ impl Signals {
     /// See [`Lease::lost`](crate::Lease::lost). What counts as current is decided now, not at the first poll.
     pub(crate) fn lost(self: Arc<Self>) -> impl Future<Output = LostReason> + Send + 'static {
         let mut terms = self.terms.subscribe();
+        // A term can be published a moment before the driver tells of it.
+        let held = self.held().map(|held| held.token);
         let (mut current, already, losses) = {
             let terms = terms.borrow_and_update();
             let already = match terms.ends.back() {
-                Some((_, End::Lost(reason))) if terms.current.is_none() => Some(reason.clone()),
+                Some((ended, End::Lost(reason)))
+                    if terms.current.is_none() && held.is_none_or(|held| held == *ended) =>
+                {
+                    Some(reason.clone())
+                }
                 _ => None,
             };
-            (terms.current, already, terms.losses)
+            (terms.current.or(held), already, terms.losses)
         };
         async move {
             if let Some(reason) = already {
@@ -173,7 +179,8 @@ impl Signals {
 
     /// The driver is gone. Ends the last term, if there is one that nobody ended, when its time has come.
     pub(crate) async fn outlive(self: Arc<Self>) {
-        let Some(token) = self.terms.borrow().current else {
+        let told = self.terms.borrow().current;
+        let Some(token) = told.or_else(|| self.held().map(|held| held.token)) else {
             return;
         };
         while let Some(held) = self.held() {
