@@ -153,3 +153,48 @@ impl fmt::Debug for Subscription {
         formatter.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// With two threads for blocking work, a handler that hangs leaves one to the other, whatever is lost.
+    #[test]
+    fn a_handler_that_hangs_takes_one_thread_and_hears_the_latest_losses_in_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).build().unwrap();
+        let _within = runtime.enter();
+        let subscribers = Arc::new(Subscribers::default());
+        let (release, held) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        let (slow, slow_heard) = mpsc::channel();
+        subscribers
+            .add(Box::new(move |reason| {
+                let _ = started.send(());
+                let _ = held.recv();
+                let _ = slow.send(reason.clone());
+            }))
+            .forget();
+        let (quick, quick_heard) = mpsc::channel();
+        subscribers.add(Box::new(move |reason| drop(quick.send(reason.clone())))).forget();
+
+        subscribers.lost(&LostReason::Deleted);
+        has_started.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(quick_heard.recv_timeout(PATIENCE), Ok(LostReason::Deleted));
+        for round in 0..40 {
+            let reason = if round % 2 == 0 { LostReason::Twin } else { LostReason::Cleared };
+            subscribers.lost(&reason);
+            assert_eq!(quick_heard.recv_timeout(PATIENCE), Ok(reason), "round {round}");
+        }
+        drop(release);
+        let heard: Vec<_> = (0..=MOST_WAITING).map(|_| slow_heard.recv_timeout(PATIENCE).unwrap()).collect();
+        assert_eq!(heard[0], LostReason::Deleted);
+        assert_eq!(heard[1..3], [LostReason::Twin, LostReason::Cleared]);
+        assert_eq!(heard.last(), Some(&LostReason::Cleared));
+        assert!(slow_heard.try_recv().is_err());
+    }
+}

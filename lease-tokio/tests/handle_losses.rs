@@ -267,6 +267,19 @@ async fn work_runs_while_the_lease_is_held() {
     assert!(lease.check_alive(), "nothing is released");
 }
 
+#[tokio::test(start_paused = true)]
+async fn work_with_a_token_runs_in_its_own_term_only() {
+    let world = World::new();
+    let lease = world.lease("a");
+    let first = lease.acquire_with_token().await.unwrap().token().unwrap();
+    assert_eq!(lease.while_held_with_token(first, async { 7 }).await, Ok(7));
+    lease.release().await.unwrap();
+    let second = lease.acquire_with_token().await.unwrap().token().unwrap();
+    let stale = lease.while_held_with_token(first, async { panic!("must not run") });
+    assert_eq!(stale.await, Err(Interrupted::NotHeld));
+    assert_eq!(lease.while_held_with_token(second, async { 8 }).await, Ok(8));
+}
+
 /// Tells when it is dropped.
 struct Guard(Arc<AtomicBool>);
 
