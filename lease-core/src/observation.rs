@@ -6,7 +6,7 @@ use crate::attempts::{Attempt, Attempts};
 use crate::config::Config;
 use crate::event::{Acquisition, Denial, DenialReason};
 use crate::identifiers::Nonce;
-use crate::time::{MonoTime, Now};
+use crate::time::{MonoTime, Now, WallTime};
 use crate::wire::{Holder, Record};
 
 /// The record as last read, and since when its state has been what it is.
@@ -43,12 +43,17 @@ pub(crate) struct Judge<'a> {
 impl Judge<'_> {
     /// The attempt that the record shows, if this very incarnation wrote it.
     pub(crate) fn own_attempt(&self, record: &Record) -> Option<Attempt> {
-        let ours = record.holder.identity() == Some(self.config.identity()) && self.has_our_nonce(record);
-        ours.then(|| self.attempts.find(record.renew_time?).copied())?
+        self.term_attempt(record, None)
     }
 
-    pub(crate) fn has_our_nonce(&self, record: &Record) -> bool {
-        record.nonce == Some(self.nonce)
+    /// The same for a record of the term that began with `acquire_time`: where somebody stripped the
+    /// annotation, that tells us from a twin.
+    pub(crate) fn term_attempt(&self, record: &Record, acquire_time: Option<WallTime>) -> Option<Attempt> {
+        let stripped =
+            record.nonce.is_none() && acquire_time.is_some() && record.acquire_time == acquire_time;
+        let ours = record.holder.identity() == Some(self.config.identity())
+            && (record.nonce == Some(self.nonce) || stripped);
+        ours.then(|| self.attempts.find(record.renew_time?).copied())?
     }
 
     pub(crate) fn verdict(&self, observation: &Observation) -> Verdict {

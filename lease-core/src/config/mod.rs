@@ -53,9 +53,9 @@ pub enum SameIdentity {
 /// | `safety_margin` | ttl / 10 | ttl / 100 to below ttl |
 /// | `acquire_retries` | 3 | 0 to 1000 |
 /// | `acquire_retry_delay` | 100 ms | 1 ms to 60 s |
-/// | `poll_interval` | ttl / 3 | 10 ms to 1 h |
-/// | `release_timeout` | ttl | 1 ms to 1 h |
-/// | `max_clock_skew` | max(ttl, 10 s) | `None` or up to 1 day |
+/// | `poll_interval` | ttl / 3, 1 h at most | 10 ms to 1 h |
+/// | `release_timeout` | ttl, 1 h at most | 1 ms to 1 h |
+/// | `max_clock_skew` | max(ttl, 10 s), 1 day at most | `None` or up to 1 day |
 /// | `max_foreign_ttl` | max(1 h, ttl) | ⌈ttl⌉ s to 68 years |
 /// | `foreign_holder_grace`, `takeover_delay` | 0 | up to 1 h |
 /// | `quarantine` | ttl | ttl to 1 day |

@@ -12,7 +12,7 @@ use crate::observation::Verdict;
 use crate::output::WakeReason;
 use crate::problem::Problem;
 use crate::time::{MonoTime, Now, WallTime};
-use crate::wire::{Call, Change, Create, Kind, QuarantineMark, Record, Reply, Trouble};
+use crate::wire::{Call, Change, Create, Kind, QuarantineMark, Reply, Trouble};
 
 /// The longest that a server's `Retry-After` is obeyed. One absurd header must not stop a campaign.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -236,7 +236,7 @@ impl Lease {
     fn out_of_retries(&mut self, now: Now, contending: Contending) {
         let problem = contending.last_problem.clone().unwrap_or(Problem::Conflict);
         let observed = self.observed.as_ref();
-        let ours = observed.is_some_and(|observed| self.is_own(now, &observed.record));
+        let ours = observed.is_some_and(|observed| self.judge(now).own_attempt(&observed.record).is_some());
         if ours || problem != Problem::Conflict {
             return self.fail(now, problem, None);
         }
@@ -327,19 +327,9 @@ impl Lease {
         self.failures = 0;
         let until = attempt.emitted.saturating_add(self.config.validity());
         self.outbox.event(Event::Acquired { token, until, acquisition: contending.acquisition });
-        let Goals { attempt: asked, campaign_unanswered, .. } = self.goals;
-        for (_, command) in [(asked, Command::TryAcquire), (campaign_unanswered, Command::Campaign)]
-            .into_iter()
-            .filter(|(waits, _)| *waits)
-        {
-            self.outbox.event(Event::AttemptEnded { command, outcome: AttemptOutcome::Acquired { token } });
-        }
-        self.goals = Goals { campaign: self.goals.campaign, ..Goals::default() };
+        let goals = Goals { campaign: self.goals.campaign, ..Goals::default() };
+        let answered = std::mem::replace(&mut self.goals, goals);
+        self.answer(&answered, &AttemptOutcome::Acquired { token });
         self.begin_holding(token, until, attempt);
-    }
-
-    /// Whether a record is ours by this incarnation's own write.
-    pub(super) fn is_own(&self, now: Now, record: &Record) -> bool {
-        self.judge(now).own_attempt(record).is_some()
     }
 }

@@ -1,5 +1,6 @@
 //! A term: renew it, and notice when it is over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::step::{InFlight, Next};
@@ -66,7 +67,7 @@ impl Lease {
             return self.lose(now, LostReason::Clock);
         }
         let renew_time = self.attempts.next_stamp(self.stamping_time(now));
-        let config = std::sync::Arc::clone(&self.config);
+        let config = Arc::clone(&self.config);
         let change = Change {
             holder: Some(config.identity()),
             nonce: self.nonce,
@@ -129,7 +130,7 @@ impl Lease {
 
     /// Takes in a record that was read during the term.
     fn look_at(&mut self, now: Now, term: Term, record: Record) {
-        match self.standing(&term, &record) {
+        match self.standing(now, &term, &record) {
             Standing::Ours(attempt) => {
                 self.observe(now, record);
                 if attempt.emitted > term.confirmed {
@@ -151,7 +152,7 @@ impl Lease {
         }
     }
 
-    fn standing(&self, term: &Term, record: &Record) -> Standing {
+    fn standing(&self, now: Now, term: &Term, record: &Record) -> Standing {
         let last = self.observed.as_ref().and_then(|observed| observed.record.token());
         if record.token() < last {
             return Standing::Stale;
@@ -170,11 +171,8 @@ impl Lease {
                 Standing::Over(LostReason::TakenOver { by: Some(by.clone()) })
             }
             Holder::Named(_) => {
-                // Where somebody stripped the annotation, our acquireTime tells us from a twin.
-                let ours = record.nonce == Some(self.nonce)
-                    || (record.nonce.is_none() && record.acquire_time == Some(term.acquire_time));
-                let attempt = record.renew_time.filter(|_| ours).and_then(|time| self.attempts.find(time));
-                attempt.map_or(Standing::Over(LostReason::Twin), |attempt| Standing::Ours(*attempt))
+                let attempt = self.judge(now).term_attempt(record, Some(term.acquire_time));
+                attempt.map_or(Standing::Over(LostReason::Twin), Standing::Ours)
             }
         }
     }

@@ -348,10 +348,15 @@ impl Lease {
 
     fn cancel_goals(&mut self) {
         let goals = std::mem::take(&mut self.goals);
+        self.answer(&goals, &AttemptOutcome::Cancelled);
+    }
+
+    /// Answers every command that still waits for its answer.
+    fn answer(&mut self, goals: &Goals, outcome: &AttemptOutcome) {
         let unanswered =
             [(goals.attempt, Command::TryAcquire), (goals.campaign_unanswered, Command::Campaign)];
         for (_, command) in unanswered.into_iter().filter(|(waits, _)| *waits) {
-            self.outbox.event(Event::AttemptEnded { command, outcome: AttemptOutcome::Cancelled });
+            self.outbox.event(Event::AttemptEnded { command, outcome: outcome.clone() });
         }
     }
 

@@ -110,7 +110,7 @@ impl Lease {
         if record.token() < last {
             return self.releasing_trouble(now, Trouble::unclear(Problem::StaleRead), Next::Read);
         }
-        let ours = self.is_own(now, &record) || self.is_own_but_for_the_nonce(acquire_time, &record);
+        let ours = self.judge(now).term_attempt(&record, acquire_time).is_some();
         let vacant = record.holder == Holder::Nobody;
         let terminating = record.terminating;
         self.observe(now, record);
@@ -121,14 +121,6 @@ impl Lease {
             Kind::Read => self.give_back(now),
             _ => self.releasing_trouble(now, Trouble::unclear(Problem::NotConfirmed), Next::Read),
         }
-    }
-
-    fn is_own_but_for_the_nonce(&self, acquire_time: Option<WallTime>, record: &Record) -> bool {
-        record.nonce.is_none()
-            && acquire_time.is_some()
-            && record.acquire_time == acquire_time
-            && record.holder.identity() == Some(self.config.identity())
-            && record.renew_time.is_some_and(|time| self.attempts.find(time).is_some())
     }
 
     fn releasing_trouble(&mut self, now: Now, trouble: Trouble, next: Next) {
