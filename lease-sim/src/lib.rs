@@ -9,3 +9,5 @@
 pub mod api_server;
 #[cfg(feature = "listener")]
 pub mod listener;
+pub mod protocol;
+pub mod trace;
