@@ -9,5 +9,8 @@
 pub mod api_server;
 #[cfg(feature = "listener")]
 pub mod listener;
+pub mod oracle;
+pub mod plan;
 pub mod protocol;
 pub mod trace;
+pub mod world;
