@@ -68,7 +68,8 @@ impl Lease {
         let vacate = self.config.release_policy() == ReleasePolicy::Vacate && !observed.record.quarantined;
         if !vacate {
             let conditional = observed.record.delete_body();
-            let body = mutated!(self.config, DeleteWithoutPreconditions, bytes::Bytes::new(), conditional);
+            let body =
+                mutated!(self.config, DeleteWithoutPreconditions, crate::mutants::delete_body(), conditional);
             return self.ask(now, Call { kind: Kind::Delete, body }, None);
         }
         let renew_time = self.attempts.next_stamp(self.stamping_time(now));

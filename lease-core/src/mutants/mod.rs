@@ -22,8 +22,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use wrong::{
-    acquiring_clock, backoff, believed, believes, changes_hands, counts_from, left_out, look_at, misjudged,
-    own_attempt, read_counts_from, renew_time, rounded_down, same_state, token, written,
+    acquiring_clock, backoff, believed, believes, changes_hands, counts_from, delete_body, left_out, look_at,
+    misjudged, own_attempt, read_counts_from, renew_time, rounded_down, same_state, token, written,
 };
 
 macro_rules! mutants {
@@ -394,6 +394,17 @@ mod tests {
                 };
                 assert!(number.is_some_and(|number: u8| (1..=most).contains(&number)), "{mutant}: {rule}");
             }
+        }
+    }
+
+    #[test]
+    fn rounding_down_shows_where_the_ttl_has_a_fraction() {
+        for (millis, right, wrong) in [(1900, 2, 1), (900, 1, 1), (15_000, 15, 15)] {
+            let ttl = Duration::from_millis(millis);
+            let builder = Config::builder().namespace("a").name("b").identity("c").ttl(ttl);
+            let mutant = builder.clone().mutant(Some(Mutant::DurationRoundedDown));
+            assert_eq!(builder.build().unwrap().lease_duration_seconds(), right);
+            assert_eq!(mutant.build().unwrap().lease_duration_seconds(), wrong);
         }
     }
 

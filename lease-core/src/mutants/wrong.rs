@@ -158,6 +158,11 @@ pub(crate) fn changes_hands(config: &Config, after: Option<&Identity>, before: O
     }
 }
 
+/// The body of a DELETE of whatever is there.
+pub(crate) fn delete_body() -> Bytes {
+    Bytes::from_static(b"{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\"}")
+}
+
 /// The fields of `metadata` that a PUT leaves out.
 pub(crate) fn left_out(config: &Config) -> &'static [&'static str] {
     match config.mutant() {
