@@ -158,8 +158,8 @@ fn every_mutant_but_a_few_shows_in_some_script() {
     // What scripts do not show, and what shows it.
     let elsewhere = [
         Mutant::DurationRoundedDown, // `rounding_down_shows_where_the_ttl_has_a_fraction`
-        Mutant::DropsLabels,         // `laws::writes::unknown_fields_survive`
-        Mutant::DropsAnnotations,    // the same
+        Mutant::DropsLabels,         // `labels_of_others_survive_our_writes`
+        Mutant::DropsAnnotations,    // `laws::writes::unknown_fields_survive`
         Mutant::QuarantineOfAnotherObject, // `the_quarantine_of_one_object_counts_for_no_other`
         Mutant::ClockRegressionAccepted, // `clause_5_clocks_are_not_trusted`
     ];
