@@ -434,13 +434,12 @@ impl<'p> World<'p> {
         let mut early = None;
         if place.plan.lateness > 0 || place.plan.wakes_early {
             let mut source = Seeded::new(self.plan.seed ^ u64::from(generation) << 8 ^ u64::from(seat), LATENESS);
-            if self.healed {
-                // Timers are late for as long as faults go on.
-            } else if place.plan.lateness > 0 && source.chance(250_000) {
-                due += source.below(place.plan.lateness);
-            }
             if place.plan.wakes_early && source.chance(100_000) {
                 early = Some(self.now + source.below(due - self.now));
+            }
+            // Timers are late for as long as faults go on.
+            if !self.healed && source.chance(250_000) {
+                due += source.below(place.plan.lateness);
             }
         }
         place.wake_at = Some(due);

@@ -81,25 +81,27 @@ pub(super) fn throttled(throttle: Throttle) -> Response<Bytes> {
 
 /// Spoils an answer; whether it can still be read.
 pub(super) fn garble(response: Response<Bytes>, garbage: Garbage) -> (Response<Bytes>, bool) {
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, before) = response.into_parts();
+    let body = before.clone();
     let text = |body: &Bytes| String::from_utf8_lossy(body).into_owned();
-    let (body, readable) = match garbage {
-        Garbage::Truncated => (body.slice(..body.len() / 2), false),
-        Garbage::Empty => (Bytes::new(), false),
-        Garbage::Page => (Bytes::from_static(b"<html><body>please log in</body></html>"), false),
-        Garbage::Binary => (Bytes::from_static(b"\x00\xff\xfe\x1f\x8b\x08\xc3\x28"), false),
+    let body = match garbage {
+        Garbage::Truncated => body.slice(..body.len() / 2),
+        Garbage::Empty => Bytes::new(),
+        Garbage::Page => Bytes::from_static(b"<html><body>please log in</body></html>"),
+        Garbage::Binary => Bytes::from_static(b"\x00\xff\xfe\x1f\x8b\x08\xc3\x28"),
         Garbage::OtherKind => {
-            (Bytes::from_static(b"{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"job\"}}"), false)
+            Bytes::from_static(b"{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"job\"}}")
         }
-        Garbage::OtherName => (text(&body).replace("\"job\"", "\"another\"").into(), false),
-        Garbage::NoVersion => (text(&body).replace("\"uid\"", "\"uid_\"").into(), false),
+        Garbage::OtherName => text(&body).replace("\"job\"", "\"another\"").into(),
+        Garbage::NoVersion => text(&body).replace("\"uid\"", "\"uid_\"").into(),
         Garbage::ContentType => {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-            (body, true)
+            body
         }
-        Garbage::NotANumber => (text(&body).replace("\"spec\":{", "\"spec\":{\"x\":NaN,").into(), false),
-        Garbage::Huge => (Bytes::from(vec![b' '; 1 << 20 | 1]), false),
+        Garbage::NotANumber => text(&body).replace("\"spec\":{", "\"spec\":{\"x\":NaN,").into(),
+        Garbage::Huge => Bytes::from(vec![b' '; 1 << 20 | 1]),
     };
+    let readable = body == before;
     (Response::from_parts(parts, body), readable)
 }
 
