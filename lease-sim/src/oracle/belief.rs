@@ -42,14 +42,18 @@ impl Oracle {
     fn rests_on_a_write(&mut self, at: u64, process: Process, now: Believed) {
         let seat = &mut self.seats[usize::from(process.seat)];
         let validity = Duration::from_millis(seat.plan.validity());
-        let found = seat.attempts.iter().rev().find(|attempt| attempt.emitted.saturating_add(validity) == now.until);
+        let found =
+            seat.attempts.iter().rev().find(|attempt| attempt.emitted.saturating_add(validity) == now.until);
         let found = found.and_then(|attempt| Some((attempt.emitted_at, attempt.applied?)));
         let (base, version) = found.map_or((0, 0), |(_, (base, _, version))| (base, version));
         seat.belief = Some(Belief { until: now.until_at, local: now.until, token: now.token, base, version });
         let who = process.seat;
         let Some((emitted_at, (_, seconds, _))) = found else {
             return self.violate(at, Invariant::OwnSend, || {
-                format!("holder {who} believes until {:?}, which is no applied write's emission plus V", now.until)
+                format!(
+                    "holder {who} believes until {:?}, which is no applied write's emission plus V",
+                    now.until
+                )
             });
         };
         let granted = u128::from(seconds.unsigned_abs()) * 1_000_000_000 * 1_000_000;
@@ -57,7 +61,9 @@ impl Oracle {
         let span = now.until_at - emitted_at;
         if span > granted {
             self.violate(at, Invariant::BeliefBound, || {
-                format!("holder {who} believes for {span} ns of a write that the others keep to for {granted} ns")
+                format!(
+                    "holder {who} believes for {span} ns of a write that the others keep to for {granted} ns"
+                )
             });
         }
     }

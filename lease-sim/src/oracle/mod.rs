@@ -6,9 +6,9 @@ mod marks;
 mod words;
 mod writes;
 
+pub(crate) use belief::Believed;
 pub use invariant::{Invariant, Violation};
 pub use marks::{Mark, Marks};
-pub(crate) use belief::Believed;
 pub(crate) use writes::{Landing, MAX_FOREIGN_TTL, Shown, identity, names};
 
 use lease_core::MonoTime;
@@ -199,7 +199,9 @@ impl Oracle {
     /// A process starts.
     pub(crate) fn started(&mut self, at: u64, process: Process) {
         if process.incarnation > 1 {
-            for seat in self.seats.iter_mut().filter(|seat| seat.belief.is_some_and(|belief| belief.until > at)) {
+            for seat in
+                self.seats.iter_mut().filter(|seat| seat.belief.is_some_and(|belief| belief.until > at))
+            {
                 seat.restarts += 1;
                 if seat.restarts == 2 {
                     self.marks.hit(Mark::TwoRestarts);
@@ -233,7 +235,8 @@ impl Oracle {
 
     /// Who believes at `at`, with the token; the first if there are several.
     pub(crate) fn believer(&self, at: u64) -> Option<(u8, u64)> {
-        let believing = |seat: &Seat| seat.belief.filter(|belief| belief.until > at).map(|belief| belief.token);
+        let believing =
+            |seat: &Seat| seat.belief.filter(|belief| belief.until > at).map(|belief| belief.token);
         self.seats.iter().enumerate().find_map(|(index, seat)| Some((index as u8, believing(seat)?)))
     }
 
@@ -248,7 +251,9 @@ impl Oracle {
         if begun < self.resource.newest {
             let newest = self.resource.newest;
             self.violate(at, Invariant::FencedResource, || {
-                format!("token {token} of the term from version {begun} was accepted after the one from {newest}")
+                format!(
+                    "token {token} of the term from version {begun} was accepted after the one from {newest}"
+                )
             });
         }
         self.resource.highest = token;
@@ -304,8 +309,9 @@ impl Oracle {
         let last_chance = seat.belief.map(|belief| belief.local);
         let timeout = std::time::Duration::from_millis(seat.plan.request_timeout);
         let early = seat.not_before.take().filter(|due| emitted < *due);
-        let early =
-            early.filter(|_| !last_chance.is_some_and(|until| holding && emitted >= until.saturating_sub(timeout)));
+        let early = early.filter(|_| {
+            !last_chance.is_some_and(|until| holding && emitted >= until.saturating_sub(timeout))
+        });
         let absent = seat.saw_absence;
         let who = process.seat;
         if doubled {
@@ -318,7 +324,9 @@ impl Oracle {
         }
         if let Some(due) = early {
             self.violate(at, Invariant::Bounded, || {
-                format!("holder {who} sent a request before Retry-After was over, at {emitted:?}, due {due:?}")
+                format!(
+                    "holder {who} sent a request before Retry-After was over, at {emitted:?}, due {due:?}"
+                )
             });
         }
         if !sent.conditional || (sent.creates && !absent) {

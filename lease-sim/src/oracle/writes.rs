@@ -148,7 +148,9 @@ impl Oracle {
         new: &LeaseObject,
     ) {
         let twin = old.is_some_and(|old| {
-            names(old).is_some() && names(old) == names(new) && !self.seats[usize::from(process.seat)].plan.contend
+            names(old).is_some()
+                && names(old) == names(new)
+                && !self.seats[usize::from(process.seat)].plan.contend
         });
         if twin && self.breaks_assumptions() {
             self.record.meddled_at = Some(at);
@@ -162,7 +164,9 @@ impl Oracle {
                 let span = belief.until - at;
                 let taker = process.seat;
                 self.violate(at, Invariant::BeliefBacked, || {
-                    format!("holder {taker} took the record while holder {other} believed for another {span} ns")
+                    format!(
+                        "holder {taker} took the record while holder {other} believed for another {span} ns"
+                    )
                 });
             }
         }
@@ -173,7 +177,8 @@ impl Oracle {
             return;
         };
         let who = landing.process.seat;
-        let renews = self.record.author == Some(landing.process) && old.spec.acquire_time == new.spec.acquire_time;
+        let renews =
+            self.record.author == Some(landing.process) && old.spec.acquire_time == new.spec.acquire_time;
         if renews && new.spec.renew_time <= old.spec.renew_time {
             self.violate(at, Invariant::StrictRenewTime, || {
                 format!("holder {who} wrote {:?} over {:?}", new.spec.renew_time, old.spec.renew_time)
@@ -190,7 +195,9 @@ impl Oracle {
             });
         }
         if !preserved(old, new) {
-            self.violate(at, Invariant::ForeignPreserved, || format!("holder {who} dropped what is not its own"));
+            self.violate(at, Invariant::ForeignPreserved, || {
+                format!("holder {who} dropped what is not its own")
+            });
         }
         let foreign = self.record.author != Some(landing.process) && names(old).is_some();
         if foreign {

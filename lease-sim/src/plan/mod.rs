@@ -7,8 +7,8 @@ mod swarm;
 
 pub use faults::{Edit, Fault, FaultKind, Refusal, Way};
 pub use network::{Deed, Fate, Garbage, Network, Throttle};
-pub use swarm::Swarm;
 pub use source::{Seeded, Source, Tape, mix};
+pub use swarm::Swarm;
 
 use serde::{Deserialize, Serialize};
 
@@ -196,7 +196,9 @@ impl Plan {
         for fault in &self.faults {
             match fault.what {
                 FaultKind::Suspend { .. } => broken.push(Assumption::ClockCountsSuspend),
-                FaultKind::WallStep { offset, .. } if offset.abs() > wall => broken.push(Assumption::WallClock),
+                FaultKind::WallStep { offset, .. } if offset.abs() > wall => {
+                    broken.push(Assumption::WallClock)
+                }
                 FaultKind::Twin { .. } if reclaims => broken.push(Assumption::OneProcessPerIdentity),
                 FaultKind::Rollback => broken.push(Assumption::Storage),
                 _ => {}

@@ -211,7 +211,8 @@ impl Network {
             fate.pause_after = source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
         }
         if source.chance(self.pauses_before) {
-            fate.pause_before = source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
+            fate.pause_before =
+                source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
         }
         fate
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Beginning, ClockPlan, Drive, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan, Refusal,
-    SECOND, Seeded, Source, Way,
+    Beginning, ClockPlan, Drive, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan,
+    Refusal, SECOND, Seeded, Source, Way,
 };
 
 /// The domain of the choices that make a plan.
@@ -287,8 +287,9 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
         FaultKind::Partition { holder, span, way }
     });
     draft.some(source, 21, 3, MINUTE / 2, |_, _, span| FaultKind::Outage { span });
-    draft.some(source, 22, 3, MINUTE, |source, _, span| {
-        FaultKind::SlowMotion { span, factor: source.between(5, 60) as u32 }
+    draft.some(source, 22, 3, MINUTE, |source, _, span| FaultKind::SlowMotion {
+        span,
+        factor: source.between(5, 60) as u32,
     });
     draft.some(source, 23, 3, 2 * MINUTE, |source, _, span| {
         let seconds = source.between(1, 30) as u32;
@@ -301,8 +302,9 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
         ]);
         FaultKind::Refuse { span, how }
     });
-    draft.some(source, 24, 4, MINUTE, |source, holder, _| {
-        FaultKind::WallStep { holder, offset: within(source, wall) }
+    draft.some(source, 24, 4, MINUTE, |source, holder, _| FaultKind::WallStep {
+        holder,
+        offset: within(source, wall),
     });
     // A clock that stands still leaves its bound unless the standstill is short.
     let longest = Duration::from_micros(wall as u64 / 2).min(MINUTE);

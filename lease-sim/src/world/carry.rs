@@ -14,7 +14,14 @@ use crate::oracle::{Landing, Mark, Sent, Snapshot};
 use crate::plan::{Deed, Fate, RequestKey, Seeded, mix};
 
 impl World<'_> {
-    pub(super) fn send(&mut self, seat: u8, now: Now, id: RequestId, request: Request<Bytes>, give_up_at: MonoTime) {
+    pub(super) fn send(
+        &mut self,
+        seat: u8,
+        now: Now,
+        id: RequestId,
+        request: Request<Bytes>,
+        give_up_at: MonoTime,
+    ) {
         let place = &mut self.seats[usize::from(seat)];
         place.sent += 1;
         let (incarnation, number) = (place.incarnation, place.sent);
@@ -157,7 +164,8 @@ impl World<'_> {
         if self.is_down() {
             return;
         }
-        let first = (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
+        let first =
+            (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
         self.serve(message, true);
         let sent = &mut self.messages[message as usize];
         if matches!(sent.fate.deed, Deed::Echo(_)) {
@@ -172,7 +180,8 @@ impl World<'_> {
         if self.is_down() {
             return;
         }
-        let held = (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
+        let held =
+            (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
         self.serve(message, false);
         let sent = &mut self.messages[message as usize];
         (sent.response, sent.shown) = held;

@@ -83,7 +83,11 @@ impl Clock {
         let (waves, rest) = (wanted / self.plan.wave, wanted % self.plan.wave);
         let half = self.plan.wave / 2;
         let fast = (u128::from(half) * self.rate(true) / MILLION) as u64;
-        let part = if rest <= fast { divide(rest, self.rate(true)) } else { half + divide(rest - fast, self.rate(false)) };
+        let part = if rest <= fast {
+            divide(rest, self.rate(true))
+        } else {
+            half + divide(rest - fast, self.rate(false))
+        };
         waves * self.plan.wave + part
     }
 
@@ -111,7 +115,9 @@ mod tests {
 
     #[test]
     fn the_inverse_is_the_first_instant_that_shows_the_reading() {
-        for (rate, wave) in [(0, 0), (50_000, 0), (-50_000, 0), (52_631, 600), (-13, 2_000_000_000), (50_000, 6_000_000_000)] {
+        for (rate, wave) in
+            [(0, 0), (50_000, 0), (-50_000, 0), (52_631, 600), (-13, 2_000_000_000), (50_000, 6_000_000_000)]
+        {
             let plan = ClockPlan { origin: 77, rate, wave, wall_offset: 0 };
             let clock = Clock::new(plan, 0);
             for step in 0..2_000_u64 {

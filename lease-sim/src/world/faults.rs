@@ -19,7 +19,12 @@ impl World<'_> {
         let lasts = move |fault: &&Fault| {
             fault.at <= now && fault.what.span().is_some_and(|span| now < fault.at.saturating_add(span))
         };
-        self.plan.faults.iter().take_while(move |fault| fault.at <= now).filter(lasts).map(|fault| &fault.what)
+        self.plan
+            .faults
+            .iter()
+            .take_while(move |fault| fault.at <= now)
+            .filter(lasts)
+            .map(|fault| &fault.what)
     }
 
     /// Whether connections of this request's sender are refused, or its messages are lost, this way.

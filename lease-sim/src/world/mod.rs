@@ -24,7 +24,9 @@ use self::queue::{Happening, Queue};
 use self::seat::{Incoming, Machine, Seat};
 use crate::api_server::{ApiServer, ApiServerConfig, Rights, UnixMicros};
 use crate::oracle::{Believed, Invariant, Mark, Oracle, Shown, Snapshot};
-use crate::plan::{Drive, Ending, Fate, FaultKind, HolderPlan, Plan, RequestKey, SECOND, Seeded, Source, mix};
+use crate::plan::{
+    Drive, Ending, Fate, FaultKind, HolderPlan, Plan, RequestKey, SECOND, Seeded, Source, mix,
+};
 use crate::trace::{Entry, Lane, Trace, What};
 
 /// True wall time at the beginning: 2026-01-01T00:00:00Z.
@@ -379,9 +381,12 @@ impl<'p> World<'p> {
                 self.queue.push(self.now + 5_000_000, Happening::Credentials { seat, incarnation, id: id.0 });
             }
             Action::Abort { id } => {
-                let number = self.messages.iter().rev().find(|message| {
-                    message.seat == seat && message.id == id
-                }).map_or(0, |message| message.number);
+                let number = self
+                    .messages
+                    .iter()
+                    .rev()
+                    .find(|message| message.seat == seat && message.id == id)
+                    .map_or(0, |message| message.number);
                 self.oracle.settled(seat, number);
             }
             Action::OpenWatch { .. } => {}
@@ -433,7 +438,8 @@ impl<'p> World<'p> {
         let mut due = place.clock.instant(wake).max(self.now + 1);
         let mut early = None;
         if place.plan.lateness > 0 || place.plan.wakes_early {
-            let mut source = Seeded::new(self.plan.seed ^ u64::from(generation) << 8 ^ u64::from(seat), LATENESS);
+            let mut source =
+                Seeded::new(self.plan.seed ^ u64::from(generation) << 8 ^ u64::from(seat), LATENESS);
             if place.plan.wakes_early && source.chance(100_000) {
                 early = Some(self.now + source.below(due - self.now));
             }
@@ -462,11 +468,8 @@ impl<'p> World<'p> {
             Some(Machine::Peer(peer)) => (peer.held_until(now).map(|until| (until, 0)), false),
             None => (None, true),
         };
-        let believed = believed.map(|(until, token)| Believed {
-            until,
-            until_at: place.clock.instant(until),
-            token,
-        });
+        let believed =
+            believed.map(|(until, token)| Believed { until, until_at: place.clock.instant(until), token });
         let before = self.oracle.believes(self.now, seat);
         if !ours {
             self.oracle.peer_believed(self.now, seat, believed);
@@ -515,7 +518,8 @@ impl<'p> World<'p> {
 
     /// How long after the faults end somebody has to hold, and a little more.
     fn bound(&self) -> u64 {
-        let longest = |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
+        let longest =
+            |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
         let ttl = longest(HolderPlan::duration);
         let wait = ttl.max(60_000) + longest(|holder| holder.takeover_delay + holder.foreign_holder_grace);
         let period = longest(|holder| match holder.drive {
@@ -549,7 +553,8 @@ impl<'p> World<'p> {
         let Some((seat, _)) = self.settled.filter(|_| self.seats.len() > 1) else {
             return;
         };
-        let longest = |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
+        let longest =
+            |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
         let period = longest(|holder| match holder.drive {
             Drive::TryAcquire(every) => every + holder.ttl,
             Drive::Campaign => 0,
@@ -596,7 +601,9 @@ impl<'p> World<'p> {
     }
 
     fn object(&self) -> Snapshot {
-        self.server.lease_object(seat::NAMESPACE, seat::NAME).map(|(object, version)| (object.clone(), version))
+        self.server
+            .lease_object(seat::NAMESPACE, seat::NAME)
+            .map(|(object, version)| (object.clone(), version))
     }
 
     fn server_now(&self) -> UnixMicros {
