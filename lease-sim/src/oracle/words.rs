@@ -30,7 +30,7 @@ impl Oracle {
             Event::AttemptEnded { .. } => self.free_to_send(who),
             Event::QuarantineStarted { .. } => self.seats[usize::from(who)].quarantined = true,
             Event::DuplicateIdentity => self.marks.hit(Mark::DuplicateIdentity),
-            Event::ReleaseEnded { outcome } => self.release_ended(who, outcome),
+            Event::ReleaseEnded { outcome } => self.release_ended(at, process, sent, outcome),
             _ => {}
         }
     }
@@ -45,8 +45,12 @@ impl Oracle {
         let seat = &mut self.seats[usize::from(process.seat)];
         seat.open = true;
         seat.restarts = 0;
+        let last = seat.last_token.replace(token);
         if std::mem::take(&mut seat.quarantined) {
             self.marks.hit(Mark::QuarantineEnded);
+        }
+        if last.is_some_and(|last| token <= last) {
+            self.grammar(at, process.seat, "has a token that is not above its last one");
         }
         if self.record.author != Some(process) {
             // Whether it may believe is S2's question.
@@ -100,8 +104,17 @@ impl Oracle {
         }
     }
 
-    fn release_ended(&mut self, who: u8, outcome: &ReleaseOutcome) {
+    fn release_ended(&mut self, at: u64, process: Process, sent: u64, outcome: &ReleaseOutcome) {
+        let who = process.seat;
         self.free_to_send(who);
+        if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
+            self.seats[usize::from(who)].denied = sent;
+            if self.record.author == Some(process) && !self.record.terminating {
+                self.violate(at, Invariant::NoMeansNo, || {
+                    format!("holder {who} says {outcome:?}, but the record names it")
+                });
+            }
+        }
         match outcome {
             ReleaseOutcome::NotOurs => self.marks.hit(Mark::ReleaseNotOurs),
             ReleaseOutcome::Unconfirmed { .. } => self.marks.hit(Mark::ReleaseUnconfirmed),

@@ -19,11 +19,14 @@ pub(crate) struct Landing {
     pub(crate) number: u64,
     /// The clocks of its sender when it left.
     pub(crate) emitted: Now,
+    /// The server's time when it left, in microseconds since the Unix epoch.
+    pub(crate) sent_at: i64,
     /// The network carried it twice or much later.
     pub(crate) late: bool,
     pub(crate) copied: bool,
     /// Its sender is still that process.
     pub(crate) current: bool,
+    pub(crate) deletes: bool,
 }
 
 /// What a definite answer showed.
@@ -36,6 +39,8 @@ pub(crate) struct Shown {
     pub(crate) terminating: bool,
     pub(crate) stale: bool,
     pub(crate) read: bool,
+    /// The answer has a `Date`.
+    pub(crate) dated: bool,
 }
 
 impl Oracle {
@@ -48,6 +53,7 @@ impl Oracle {
             terminating: object.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some()),
             stale: false,
             read: true,
+            dated: true,
         }
     }
 
@@ -55,11 +61,13 @@ impl Oracle {
     pub(crate) fn applied(&mut self, at: u64, landing: Landing, before: &Snapshot, after: &Snapshot) {
         let Landing { process, .. } = landing;
         match after {
-            Some((new, version)) if names(new).is_some() => {
+            Some((new, version)) if names(new).is_some() && !landing.deletes => {
+                self.judge_stamp(at, landing, new);
                 self.judge_write(at, landing, before, new);
                 self.granted(at, landing, before, new, *version);
             }
             // A write to an object that is being deleted can be its end.
+            Some(_) if landing.deletes && self.record.author == Some(process) => {}
             _ => self.judge_release(at, process, before.as_ref().map(|(object, _)| &**object)),
         }
         self.remember(at, after);
@@ -87,6 +95,8 @@ impl Oracle {
             Some((object, _)) if object.meta.deletion_timestamp.is_some() => self.leaves(at),
             Some(_) => {}
         }
+        self.record.terminating =
+            after.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some());
         self.record.state = after.as_ref().map_or(0, |(object, _)| state(object));
     }
 
@@ -184,6 +194,11 @@ impl Oracle {
                 format!("holder {who} wrote {:?} over {:?}", new.spec.renew_time, old.spec.renew_time)
             });
         }
+        if old.meta.deletion_timestamp.is_some() {
+            self.violate(at, Invariant::RespectsDeletion, || {
+                format!("holder {who} wrote what is being deleted")
+            });
+        }
         let changes = names(old) != names(new);
         let counted = i64::from(new.spec.lease_transitions.unwrap_or(0));
         let was = i64::from(old.spec.lease_transitions.unwrap_or(0).max(0));
@@ -202,6 +217,28 @@ impl Oracle {
         let foreign = self.record.author != Some(landing.process) && names(old).is_some();
         if foreign {
             self.judge_takeover(at, landing, old);
+        }
+    }
+
+    /// S25: a timestamp near the server's time, or near the sender's own clock while it knows no better.
+    fn judge_stamp(&mut self, at: u64, landing: Landing, new: &LeaseObject) {
+        let seat = &mut self.seats[usize::from(landing.process.seat)];
+        let (Some(stamp), true) = (new.spec.renew_time, seat.incarnation == landing.process.incarnation)
+        else {
+            return;
+        };
+        let skew = seat.plan.max_clock_skew.unwrap_or(seat.plan.ttl.max(10_000));
+        let near = 2_000 * (skew + seat.plan.request_timeout + 5_000);
+        let own = stamp.0.abs_diff(landing.emitted.wall.as_micros());
+        let server = stamp.0.abs_diff(landing.sent_at);
+        // Without `max_clock_skew` a sequence of its own may run ahead of the clock for as long as it likes.
+        let follows_own = seat.dated < 3 && (own <= near || seat.plan.max_clock_skew.is_none());
+        seat.far_stamps = if server <= near || follows_own { 0 } else { seat.far_stamps + 1 };
+        if seat.far_stamps == 3 {
+            let who = landing.process.seat;
+            self.violate(at, Invariant::StampsNearClock, || {
+                format!("holder {who} writes a time {server} us from the server's and {own} us from its own")
+            });
         }
     }
 
@@ -267,6 +304,7 @@ impl Oracle {
     pub(crate) fn shown(&mut self, process: Process, now: MonoTime, shown: Shown) {
         let seat = &mut self.seats[usize::from(process.seat)];
         seat.saw_absence = shown.state.is_none();
+        seat.dated += u32::from(shown.dated);
         let Some(state) = shown.state else {
             seat.seen = None;
             seat.misled |= shown.stale;
@@ -289,6 +327,12 @@ impl Oracle {
     pub(crate) fn took_in(&mut self, at: u64, process: Process, shown: Shown) {
         let newer = |belief: &super::Belief| shown.version > belief.version && belief.until > at;
         let believes = self.seats[usize::from(process.seat)].belief.filter(newer);
+        if believes.is_some() && shown.terminating && !shown.stale {
+            let who = process.seat;
+            self.violate(at, Invariant::RespectsDeletion, || {
+                format!("holder {who} believes although it has seen that the object is being deleted")
+            });
+        }
         if believes.is_some() && shown.read && shown.author != Some(process) && !shown.stale {
             let who = process.seat;
             self.violate(at, Invariant::ForeignDropsNow, || {

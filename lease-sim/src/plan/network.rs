@@ -45,6 +45,8 @@ pub struct Network {
     pub throttled: u32,
     /// Bodies that are cut off, garbage, or of another kind.
     pub garbage: u32,
+    /// Nobody sends a `Date`.
+    pub dateless: bool,
     /// Reads that show an older state.
     pub stale_reads: u32,
     /// How much older at most.
@@ -148,11 +150,13 @@ pub enum Garbage {
     NotANumber,
     /// More bytes than are read.
     Huge,
+    /// The answer to an earlier request: a client that mixes up its connections.
+    Misrouted,
 }
 
 impl Garbage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Truncated,
         Self::Empty,
         Self::Page,
@@ -163,6 +167,7 @@ impl Garbage {
         Self::ContentType,
         Self::NotANumber,
         Self::Huge,
+        Self::Misrouted,
     ];
 }
 

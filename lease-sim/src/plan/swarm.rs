@@ -231,6 +231,7 @@ fn network(source: &mut impl Source, mood: Mood) -> Network {
         late_span: source.spread(Duration::from_millis(100), Duration::from_secs(60)),
         throttled,
         garbage,
+        dateless: mood == Mood::Swarm && source.chance(100_000),
         stale_reads,
         stale_span: source.spread(Duration::from_millis(100), Duration::from_secs(60)),
         pauses_after,

@@ -11,7 +11,7 @@ use super::replies;
 use super::seat::{Incoming, Machine};
 use super::{FATES, Happening, Message, What, World};
 use crate::oracle::{Landing, Mark, Sent, Snapshot};
-use crate::plan::{Deed, Fate, RequestKey, Seeded, mix};
+use crate::plan::{Deed, Fate, Garbage, RequestKey, Seeded, mix};
 
 impl World<'_> {
     pub(super) fn send(
@@ -51,6 +51,7 @@ impl World<'_> {
             id,
             number,
             emitted: now,
+            sent_at: super::EPOCH + (self.now / 1000) as i64,
             request,
             fate,
             response: None,
@@ -147,6 +148,14 @@ impl World<'_> {
                 sent.response = Some(replies::error(code));
                 sent.shown = None;
             }
+            Deed::Garble(Garbage::Misrouted) => {
+                let earlier = self.history.iter().rev().nth(1).and_then(|(_, body, _)| body.clone());
+                let sent = &mut self.messages[message as usize];
+                if let Some(body) = earlier.filter(|_| sent.request.method() != Method::GET) {
+                    sent.response = Some(replies::object(body));
+                    sent.shown = None;
+                }
+            }
             Deed::Garble(garbage) => {
                 if let Some(response) = sent.response.take() {
                     let (response, readable) = replies::garble(response, garbage);
@@ -201,7 +210,10 @@ impl World<'_> {
         let sent = &self.messages[message as usize];
         let answer = self.server.handle(now, &sent.request).into_response();
         let after = self.object();
-        let response = answer.unwrap_or_default();
+        let mut response = answer.unwrap_or_default();
+        if self.plan.network.dateless {
+            response.headers_mut().remove(http::header::DATE);
+        }
         let code = response.status().as_u16();
         let place = &self.seats[usize::from(sent.seat)];
         let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
@@ -210,9 +222,18 @@ impl World<'_> {
         let late = matches!(sent.fate.deed, Deed::Late(_) | Deed::LateError(_));
         let current = place.incarnation == sent.incarnation && place.machine.is_some();
         let ours = !matches!(place.machine, Some(Machine::Peer(_)));
-        let landing = Landing { process, number: sent.number, emitted: sent.emitted, late, copied, current };
         let reads = sent.request.method() == Method::GET;
         let deletes = sent.request.method() == Method::DELETE;
+        let landing = Landing {
+            process,
+            number: sent.number,
+            emitted: sent.emitted,
+            sent_at: sent.sent_at,
+            late,
+            copied,
+            current,
+            deletes,
+        };
         let wrote_nothing = !applied && !reads && !deletes && matches!(code, 200 | 201);
         let names = sent.names;
         if ours && applied {
@@ -232,6 +253,7 @@ impl World<'_> {
         let definite = matches!(code, 200 | 201 | 404) && !(deletes && code == 200);
         let mut shown = self.oracle.shows(&after);
         shown.read = reads;
+        shown.dated = !self.plan.network.dateless;
         self.fold(0x02, u64::from(message) << 16 | u64::from(code));
         let sent = &mut self.messages[message as usize];
         sent.applied |= applied;
@@ -286,7 +308,7 @@ impl World<'_> {
             self.note(What::Answered { holder: seat.into(), request: message, outcome });
         }
         let Some(response) = response else {
-            self.oracle.settled(seat, number);
+            self.oracle.settled(seat, number, not_sent);
             if applied && names {
                 self.oracle.marks.hit(Mark::UnknownApplied);
             }
@@ -297,7 +319,8 @@ impl World<'_> {
         if applied && names && !wanted && self.oracle.believes(self.now, seat).is_none() {
             self.oracle.marks.hit(Mark::LateAck);
         }
-        self.oracle.settled(seat, number);
+        // A reply that nobody waits for any more settles nothing.
+        self.oracle.settled(seat, number, wanted && (shown.is_some() || replies::is_definite(&response)));
         let asked = retry_after(&response);
         let shown = shown.filter(|_| wanted);
         if let Some(shown) = shown {

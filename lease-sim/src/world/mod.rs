@@ -43,6 +43,8 @@ pub(crate) struct Message {
     id: RequestId,
     number: u64,
     emitted: lease_core::Now,
+    /// True wall time when it left, in microseconds since the Unix epoch.
+    sent_at: i64,
     request: Request<Bytes>,
     fate: Fate,
     /// What will be delivered; `None`: the news that there is no answer.
@@ -387,7 +389,7 @@ impl<'p> World<'p> {
                     .rev()
                     .find(|message| message.seat == seat && message.id == id)
                     .map_or(0, |message| message.number);
-                self.oracle.settled(seat, number);
+                self.oracle.settled(seat, number, false);
             }
             Action::OpenWatch { .. } => {}
         }
