@@ -90,7 +90,7 @@ impl Script {
         self.polls(2, 1_300, 14);
         self.guarded(0, 2_000, true, 13);
         // The fourth renewal is applied, but its reply is lost: a read settles it.
-        self.fault(20_320, Some(0), "reply_lost", "the reply to request 24 is dropped", None);
+        self.fault(20_320, Some(0), "reply_lost", "the reply to a renewal is dropped", None);
         let request = self.send(0, 20_320, "PUT", Some("reply lost"));
         self.arrive(request, 20_370, 200, true);
         self.write(Some(0), 20_370, Some(0));
@@ -121,7 +121,7 @@ impl Script {
         self.fault(61_000, Some(1), "pause", "the process stands still", Some(84_000));
         let late = self.send(1, 60_900, "PUT", Some("arrives 21.0 s later"));
         self.push(61_000, What::Paused { holder: 1, until: 84_000 * MILLISECOND });
-        self.fault(60_900, None, "delay", "request 51 is held up in the network", Some(81_900));
+        self.fault(60_900, None, "delay", "a renewal is held up in the network", Some(81_900));
         self.push(69_400, What::Belief { holder: 1, until: None, token: None, state: None });
         self.acquire(2, 76_200, "PUT");
         self.arrive(late, 81_900, 409, false);

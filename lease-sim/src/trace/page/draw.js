@@ -22,11 +22,11 @@ function colourOf(ink, lane) {
 
 // Where everything is, top to bottom. Lanes share what height there is, and need a minimum.
 function arrange(model, height) {
-  const rows = { axis: 30, faults: 36, server: 66, serverHeight: 30 };
+  const rows = { axis: 26, flags: 32, faults: 52, server: 70, serverHeight: 30 };
   rows.serverEnd = rows.server + rows.serverHeight + 20;
   const count = Math.max(1, model.lanes.length);
   const room = (height - rows.serverEnd - 8) / count;
-  rows.pitch = Math.max(88, Math.min(150, room));
+  rows.pitch = Math.max(80, Math.min(170, room));
   rows.labels = rows.pitch > 104 ? 2 : 1;
   rows.lanes = model.lanes.map((_, index) => {
     const bottom = rows.serverEnd + rows.pitch * (index + 1);
@@ -55,9 +55,11 @@ class Picture {
     pen.rect(GUTTER, 0, width - GUTTER, rows.height);
     pen.clip();
     this.shades();
+    // Requests run behind the lanes that they pass.
+    const requests = this.arrows();
     this.server();
     this.model.lanes.forEach((lane, index) => this.lane(lane, rows.lanes[index]));
-    this.arrows();
+    this.arrowLabels(requests);
     this.model.lanes.forEach((lane, index) => this.marks(lane, rows.lanes[index]));
     this.faults(this.model.faults, rows.faults, this.ink.warn);
     this.violations();
@@ -125,12 +127,12 @@ class Picture {
       pen.stroke();
       pen.fillStyle = ink.soft;
       const half = x > width - 24 ? width - 24 : Math.max(x, GUTTER + 4);
-      pen.fillText((tick * step).toFixed(digits) + " s", half, rows.axis - 16);
+      pen.fillText((tick * step).toFixed(digits) + " s", half, 13);
     }
     pen.textAlign = "left";
     this.font(11);
     pen.fillStyle = ink.soft;
-    pen.fillText("true time", 14, rows.axis - 16);
+    pen.fillText("true time", 14, 13);
   }
 
   names() {
@@ -215,7 +217,13 @@ class Picture {
       const most = Math.min(right, this.width) - start - 4;
       if (most > 24) {
         pen.fillStyle = absent || band.holder === null ? ink.soft : ink.page;
-        this.text(words, start, absent ? top + 6 : top + 10, most);
+        if (absent) {
+          const wide = Math.min(most, pen.measureText(words).width);
+          pen.fillStyle = ink.page;
+          pen.fillRect(start - 4, top + height / 2 - 8, wide + 8, 16);
+          pen.fillStyle = ink.soft;
+        }
+        this.text(words, start, absent ? top + height / 2 : top + 10, most);
       }
     }
     // Until when those who wait must wait: a thin line under the record.
@@ -245,7 +253,7 @@ class Picture {
       this.hit(x - 4, top, x + 4, top + height, span.entry);
       const words = String(span.version);
       const wide = pen.measureText(words).width;
-      if (x > free && x + 4 + wide < this.x(span.to) - 2) {
+      if (x > free && x + 4 + wide < Math.min(this.width, this.x(span.to)) - 2) {
         pen.fillStyle = band.holder === null ? ink.soft : ink.page;
         pen.fillText(words, x + 4, top + height - 7);
         free = x + wide + 10;
@@ -269,7 +277,8 @@ class Picture {
       pen.fillStyle = own;
       pen.fillRect(ends[0], row.band, ends[1] - ends[0], row.bandHeight);
       this.hit(ends[0], row.band, ends[1], row.band + row.bandHeight, term.entry);
-      const start = Math.max(ends[0], GUTTER) + 6;
+      const birth = lane.births.find((birth) => Math.abs(this.x(birth.at) - ends[0]) < 26);
+      const start = Math.max(birth ? this.x(birth.at) + 22 : ends[0], GUTTER) + 6;
       if (term.token !== null && Math.min(ends[1], this.width) - start > 62) {
         this.font(11, 600);
         pen.fillStyle = ink.page;
@@ -311,13 +320,16 @@ class Picture {
     for (const birth of lane.births) {
       if (!this.cut(birth.at, birth.at)) continue;
       const x = Math.round(this.x(birth.at)) + 0.5;
+      const wide = pen.measureText(birth.label).width + 8;
+      pen.fillStyle = ink.page;
+      pen.fillRect(x - 0.5, row.band + 3, wide, row.bandHeight - 6);
       pen.strokeStyle = own;
-      pen.lineWidth = 2;
-      path(pen, [[x, row.band - 3], [x, row.band + row.bandHeight + 3]]);
-      pen.stroke();
+      pen.lineWidth = 1;
+      pen.strokeRect(x, row.band + 3.5, wide - 1, row.bandHeight - 7);
       pen.fillStyle = own;
-      pen.fillText(birth.label, x + 4, row.band + row.bandHeight + 8);
-      this.hit(x - 4, row.band - 3, x + 22, row.band + row.bandHeight + 12, birth.entry);
+      pen.fillRect(x - 1, row.band - 3, 2, row.bandHeight + 6);
+      pen.fillText(birth.label, x + 4, row.band + row.bandHeight / 2 + 0.5);
+      this.hit(x - 4, row.band - 3, x + wide, row.band + row.bandHeight + 3, birth.entry);
     }
     for (const death of lane.deaths) {
       if (!this.cut(death.at, death.at)) continue;

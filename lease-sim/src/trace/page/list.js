@@ -39,6 +39,12 @@ class List {
     this.render();
   }
 
+  // Scrolls so that an entry is the first one to be seen.
+  reveal(entry) {
+    if (entry >= 0) this.box.scrollTop = this.place(entry) * ROW;
+    this.render();
+  }
+
   // The place of an entry among the rows, or of the first one after it.
   place(entry) {
     let [low, high] = [0, this.rows.length];

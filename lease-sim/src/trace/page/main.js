@@ -202,7 +202,7 @@ function heading() {
   ];
   byId("facts").replaceChildren(...facts.map(([figure, words]) => {
     const fact = document.createElement("span");
-    fact.className = "fact" + (/^violation/.test(words) ? (figure ? " bad" : " good") : "");
+    fact.className = "fact " + (/^violation/.test(words) ? (figure ? "bad" : "good") : figure === 0 ? "none" : "");
     fact.append(cell("figure", String(figure)), cell("words", words));
     return fact;
   }));
@@ -235,7 +235,9 @@ function fromAddress() {
   const found = /^#(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)$/.exec(window.location.hash);
   if (!found) return;
   const [from, to] = [Number(found[1]) * SECOND, Number(found[2]) * SECOND];
-  if (to > from) show(from, to);
+  if (to <= from) return;
+  show(from, to);
+  list.reveal(model.entries.findIndex((entry) => entry.at >= from));
 }
 
 for (const [id, action] of [["nearer", "+"], ["farther", "-"], ["reset", "0"], ["violation", "v"]]) {

@@ -185,16 +185,18 @@ function joinTruth(spans) {
   return bands;
 }
 
-// What became of a request. `late`: it reached the server when its sender was dead or had given it up.
+// What became of a request. `late`: it reached the server when its sender was dead, had given it up, or had
+// ceased to hold what it wrote as the holder of.
 function judge(model, request) {
   const lane = model.lanes[request.holder];
   const gone = lane ? lane.deaths.find((death) => death.at >= request.sent) : undefined;
   const answer = request.answered;
   const known = answer !== null && /^\d{3}\b/.test(answer.outcome);
   const writes = request.verb !== "GET";
+  const term = lane ? lane.terms.find((term) => term.from <= request.sent && request.sent < term.to) : undefined;
   for (const arrival of request.arrivals) {
     const givenUp = answer !== null && answer.at < arrival.at;
-    arrival.late = writes && (givenUp || (gone !== undefined && gone.at < arrival.at));
+    arrival.late = writes && (givenUp || (gone !== undefined && gone.at < arrival.at) || (term !== undefined && term.to < arrival.at));
   }
   request.late = request.arrivals.some((arrival) => arrival.late);
   request.applied = request.arrivals.some((arrival) => arrival.applied);

@@ -19,14 +19,23 @@ Object.assign(Picture.prototype, {
       visible.push(request);
     }
     // Many at once become a texture: what went wrong must still stand out.
-    const crowd = visible.length > 400 ? 0.3 : visible.length > 120 ? 0.55 : 0.85;
-    const ends = rows.lanes.map(() => [-Infinity, -Infinity]);
+    const crowd = visible.length > 800 ? 0.14 : visible.length > 300 ? 0.3 : visible.length > 120 ? 0.5 : 0.85;
     for (const request of visible) {
       this.arrow(request, rows.lanes[request.holder], crowd);
       this.counts.arrows++;
     }
-    if (visible.length > 90) return;
-    for (const request of visible) this.arrowLabel(request, rows.lanes[request.holder], ends[request.holder]);
+    return visible;
+  },
+
+  // What went wrong is labelled first, and when there are many nothing else is.
+  arrowLabels(visible) {
+    const { rows } = this;
+    const taken = rows.lanes.map(() => Array.from({ length: rows.labels }, () => []));
+    const odd = (request) => request.look !== "applied" && request.look !== "plain";
+    const most = (request) => (odd(request) ? 300 : request.look === "applied" ? 60 : 40);
+    const wanted = visible.filter((request) => visible.length <= most(request));
+    wanted.sort((one, other) => odd(other) - odd(one) || (other.look === "applied") - (one.look === "applied"));
+    for (const request of wanted) this.arrowLabel(request, rows.lanes[request.holder], taken[request.holder]);
   },
 
   arrow(request, row, crowd) {
@@ -37,7 +46,8 @@ Object.assign(Picture.prototype, {
     const answer = request.answered;
     pen.strokeStyle = pen.fillStyle = look.ink === "bad" ? ink.bad : colourOf(ink, request.holder);
     const chosen = this.selected !== null && [request.entry, answer && answer.entry, ...request.arrivals.map((one) => one.entry)].includes(this.selected);
-    pen.globalAlpha = chosen || request.look === "late" ? 1 : request.look === "plain" ? crowd * 0.6 : crowd;
+    const usual = request.look === "applied" || request.look === "plain";
+    pen.globalAlpha = chosen || request.look === "late" ? 1 : !usual ? Math.max(0.7, crowd) : request.look === "plain" ? crowd * 0.6 : crowd;
     pen.lineWidth = look.width + (chosen ? 1.2 : 0);
     const start = this.x(request.sent);
     if (request.arrivals.length === 0) {
@@ -82,14 +92,14 @@ Object.assign(Picture.prototype, {
   },
 
   // Over the lane, in the first row that is free; not at all where it would cover another.
-  arrowLabel(request, row, ends) {
+  arrowLabel(request, row, taken) {
     const { pen, ink, rows } = this;
     const x = this.x(request.sent) + 5;
     if (x < GUTTER || x > this.width - 30) return;
     this.font(10, 500);
     const wide = pen.measureText(request.label).width;
     for (let line = 0; line < rows.labels; line++) {
-      if (x < ends[line] + 8) continue;
+      if (taken[line].some(([from, to]) => x < to + 8 && x + wide > from - 8)) continue;
       const y = row.band - 10 - line * 13;
       pen.globalAlpha = 0.85;
       pen.fillStyle = ink.page;
@@ -98,7 +108,7 @@ Object.assign(Picture.prototype, {
       pen.fillStyle = request.look === "late" ? ink.bad : request.look === "plain" ? ink.soft : ink.text;
       pen.fillText(request.label, x, y);
       this.hit(x - 2, y - 6, x + wide + 2, y + 6, request.entry);
-      ends[line] = x + wide;
+      taken[line].push([x, x + wide]);
       return;
     }
   },
@@ -188,7 +198,7 @@ Object.assign(Picture.prototype, {
       const x = Math.round(this.x(violation.at)) + 0.5;
       pen.strokeStyle = ink.bad;
       pen.lineWidth = 2;
-      path(pen, [[x, rows.axis - 4], [x, rows.height]]);
+      path(pen, [[x, rows.axis - 2], [x, rows.height]]);
       pen.stroke();
       this.hit(x - 4, rows.axis, x + 4, rows.height, violation.entry);
       this.font(11, 700);
@@ -196,9 +206,9 @@ Object.assign(Picture.prototype, {
       const left = Math.min(x, this.width - wide);
       if (left < free) continue;
       pen.fillStyle = ink.bad;
-      pen.fillRect(left, rows.axis - 7, wide, 16);
+      pen.fillRect(left, rows.flags - 8, wide, 16);
       pen.fillStyle = ink.page;
-      pen.fillText(violation.name, left + 5, rows.axis + 1.5);
+      pen.fillText(violation.name, left + 5, rows.flags + 0.5);
       free = left + wide + 2;
     }
     this.font(10, 600);
@@ -206,9 +216,11 @@ Object.assign(Picture.prototype, {
       const ends = this.cut(span.from, span.to);
       if (!ends) continue;
       const words = "overlap " + seconds(span.to - span.from) + " s";
-      pen.fillStyle = ink.bad;
       const wide = pen.measureText(words).width;
-      const left = Math.max(GUTTER + 4, Math.min(ends[1] + 5, this.width - wide - 4));
+      const left = Math.max(GUTTER + 4, Math.min(ends[1] + 6, this.width - wide - 6));
+      pen.fillStyle = ink.page;
+      pen.fillRect(left - 3, rows.serverEnd - 3, wide + 6, 14);
+      pen.fillStyle = ink.bad;
       pen.fillText(words, left, rows.serverEnd + 4);
     }
   },
