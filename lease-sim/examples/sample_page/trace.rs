@@ -38,7 +38,13 @@ pub(crate) fn large(holders: usize, terms: usize) -> Trace {
             script.polls(other, at + 700 * (1 + other as u64), 6);
         }
         if term % 3 == 1 {
-            script.fault(at + 9_000, Some(holder), "slow_reply", "replies take 3 s longer", Some(at + 12_000));
+            script.fault(
+                at + 9_000,
+                Some(holder),
+                "slow_reply",
+                "replies take 3 s longer",
+                Some(at + 12_000),
+            );
         }
         if term % 4 == 2 {
             script.fault(at + 16_000, None, "storm_429", "every request is answered with 429", None);

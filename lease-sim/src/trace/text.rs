@@ -205,7 +205,11 @@ impl<'a> Printer<'a> {
                 until.map_or(Ok(()), |until| write!(out, ", until {}", Seconds(until)))
             }
             What::Guarded { token, accepted, .. } => {
-                write!(out, "guarded write, token {token}: {}", if *accepted { "accepted" } else { "rejected" })
+                write!(
+                    out,
+                    "guarded write, token {token}: {}",
+                    if *accepted { "accepted" } else { "rejected" }
+                )
             }
             What::Violation { invariant, about } => {
                 write!(out, "VIOLATION {}: {}", Clean(invariant), Clean(about))
