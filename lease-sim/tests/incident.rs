@@ -181,6 +181,9 @@ fn a_late_wake_up_is_a_pause() {
 #[test]
 fn it_draws_like_any_other_run() {
     let trace = replay(&life(1_000)).unwrap();
+    // To look at, and for `.ci/page.sh`.
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("incident.html");
+    std::fs::write(path, trace.to_html()).unwrap();
     assert!(trace.to_html().contains("pod-&lt;1&gt;"));
     assert!(!trace.to_html().contains("pod-<1>"));
     assert!(trace.to_text(true).lines().count() < trace.to_text(false).lines().count());

@@ -3,12 +3,9 @@
 #[path = "../examples/sample_page/trace.rs"]
 mod sample;
 
-use lease_sim::trace::{Entry, Lane, Trace, What};
+use lease_sim::trace::Trace;
+use sample::{HOSTILE, hostile};
 use serde_json::Value;
-
-/// Everything that breaks out of somewhere: elements, attributes, comments, the template's own names, lines,
-/// terminals, the reading direction.
-const HOSTILE: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)><!--<!--@trace-->&amp;{{x}}\u{1b}[2J\r\n\u{202e}";
 
 fn embedded(page: &str) -> Value {
     let begin = "<script type=\"application/json\" id=\"trace\">";
@@ -16,30 +13,6 @@ fn embedded(page: &str) -> Value {
     let (json, _) = rest.split_once("</script>").unwrap();
     assert!(!json.contains(['<', '>', '&', '\n']));
     serde_json::from_str(json).unwrap()
-}
-
-/// A trace in which every text is hostile.
-fn hostile() -> Trace {
-    let words = || HOSTILE.to_owned();
-    let whats = vec![
-        What::Command { holder: 0, command: words() },
-        What::Sent { holder: 0, request: 1, verb: words(), about: words(), fate: Some(words()) },
-        What::Answered { holder: 0, request: 1, outcome: words() },
-        What::Told { holder: 0, event: words() },
-        What::Belief { holder: 0, until: Some(u64::MAX), token: Some(u64::MAX), state: Some(words()) },
-        What::Truth { holder: Some(words()), version: Some(u64::MAX), expires: Some(u64::MAX), by: Some(9) },
-        What::Fault { holder: Some(7), kind: words(), about: words(), until: Some(u64::MAX) },
-        What::Crashed { holder: 3 },
-        What::Violation { invariant: words(), about: words() },
-    ];
-    let entries = whats.into_iter().map(|what| Entry { at: 5, what }).collect();
-    Trace {
-        title: words(),
-        command: Some(words()),
-        lanes: vec![Lane { identity: words(), about: words() }],
-        entries,
-        ..Trace::default()
-    }
 }
 
 #[test]

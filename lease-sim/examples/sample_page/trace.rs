@@ -56,6 +56,34 @@ pub(crate) fn large(holders: usize, terms: usize) -> Trace {
     trace
 }
 
+/// A trace in which every text is hostile.
+pub(crate) fn hostile() -> Trace {
+    let words = || HOSTILE.to_owned();
+    let whats = vec![
+        What::Command { holder: 0, command: words() },
+        What::Sent { holder: 0, request: 1, verb: words(), about: words(), fate: Some(words()) },
+        What::Answered { holder: 0, request: 1, outcome: words() },
+        What::Told { holder: 0, event: words() },
+        What::Belief { holder: 0, until: Some(u64::MAX), token: Some(u64::MAX), state: Some(words()) },
+        What::Truth { holder: Some(words()), version: Some(u64::MAX), expires: Some(u64::MAX), by: Some(9) },
+        What::Fault { holder: Some(7), kind: words(), about: words(), until: Some(u64::MAX) },
+        What::Crashed { holder: 3 },
+        What::Violation { invariant: words(), about: words() },
+    ];
+    let entries = whats.into_iter().map(|what| Entry { at: 5, what }).collect();
+    Trace {
+        title: words(),
+        command: Some(words()),
+        lanes: vec![Lane { identity: words(), about: words() }],
+        entries,
+        ..Trace::default()
+    }
+}
+
+/// Everything that breaks out of somewhere: elements, attributes, comments, the template's own names, lines,
+/// terminals, the reading direction.
+pub(crate) const HOSTILE: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)><!--<!--@trace-->&amp;{{x}}\u{1b}[2J\r\n\u{202e}";
+
 /// Instants are milliseconds here.
 struct Script {
     entries: Vec<Entry>,
