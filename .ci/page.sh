@@ -101,6 +101,16 @@ for page in "${pages[@]}"; do
     expect lanes "$lanes"
     expect arrows "$arrows"
     expect faults "$faults" "$least"
+    # Again, with hands: keys, the wheel, a sweep of the pointer over everything, every filter, the search, some clicks.
+    # Without a screen there are no frames to wait for.
+    {
+        printf '<!doctype html><script>window.requestAnimationFrame = (draw) => setTimeout(draw, 0);</script>\n'
+        cat "$page" .ci/page-hands.html
+    } >"$dir/hands.html"
+    browser --virtual-time-budget=3000 --dump-dom "file://$dir/hands.html" >"$dir/dom"
+    errors=$(attribute errors)
+    [ "$errors" = 0 ] || die "$page: ${errors:-no} script errors under hands: $(attribute error)"
+    [ "$(attribute hands)" = "zoomed moved hovered selected filtered reset" ] || die "$page: only $(attribute hands)"
     name=$(basename "$page" .html)
     browser --screenshot="$shots/$name.png" "file://$page"
     [ "$(head -c 4 "$shots/$name.png" | tail -c 3)" = PNG ] || die "no screenshot of $page"

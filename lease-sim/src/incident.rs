@@ -4,7 +4,8 @@
 //! bit for bit, and what happens is written down as for a simulated run: one lane, its requests, its belief.
 //! What nobody recorded is filled in, and only that:
 //!
-//! * *When* a request reached the API server: half way between its emission and its answer.
+//! * *When* a request reached the API server: half way between its emission and its answer. A write without an
+//!   answer has arrived if the record shows it later.
 //! * *The record*: as the holder saw it in answers, from the instant at which the answer was made.
 //! * *Pauses*: the machine wanted to be woken and nobody came, for longer than a twentieth of the ttl.
 //!
@@ -92,8 +93,12 @@ pub fn replay(file: &str) -> Result<Trace, IncidentError> {
 struct Sent {
     number: u32,
     verb: String,
+    /// The `renewTime` that it writes: reads tell by it whether it landed.
+    renews: Option<String>,
     at: u64,
     answered: bool,
+    /// When nobody waited for it any more, while it is not known to have arrived.
+    given_up: Option<u64>,
 }
 
 struct Tape {
@@ -207,9 +212,29 @@ impl Tape {
         self.push_at(at, What::Arrived { request, code, applied, version });
         // An answer that came too late shows a record that may have changed since.
         if in_time {
+            self.land(&body, &seen);
             self.see(at, seen, applied);
         }
         self.answer(id, &code.to_string());
+    }
+
+    /// A write that was given up turns out to have landed: the record shows what it wrote.
+    fn land(&mut self, body: &Value, seen: &Seen) {
+        let Seen::Record { version, .. } = seen else {
+            return;
+        };
+        let shown = renew_time(body);
+        let landed = self.requests.values_mut().find(|sent| {
+            shown.is_some() && sent.renews == shown && sent.given_up.is_some_and(|at| at >= sent.at)
+        });
+        let Some((sent, given_up)) = landed.and_then(|sent| sent.given_up.take().map(|at| (sent, at))) else {
+            return;
+        };
+        let at = sent.at + (given_up - sent.at) / 2;
+        let code = if sent.verb == "POST" { 201 } else { 200 };
+        let (request, version) = (sent.number, Some(*version));
+        self.push_at(at, What::Arrived { request, code, applied: true, version });
+        self.see(at, seen.clone(), true);
     }
 
     /// The record as an answer shows it. Reads that show what is known already add nothing.
@@ -231,6 +256,9 @@ impl Tape {
             return;
         };
         let request = sent.number;
+        if outcome == "unknown" {
+            sent.given_up = Some(self.now);
+        }
         let late = if std::mem::replace(&mut sent.answered, true) { ", too late" } else { "" };
         self.push(What::Answered { holder: 0, request, outcome: format!("{outcome}{late}") });
     }
@@ -242,7 +270,17 @@ impl Tape {
                 #[allow(clippy::cast_possible_truncation)]
                 let number = id.0 as u32;
                 let verb = request.method().to_string();
-                self.requests.insert(*id, Sent { number, verb: verb.clone(), at: self.now, answered: false });
+                self.requests.insert(
+                    *id,
+                    Sent {
+                        number,
+                        verb: verb.clone(),
+                        renews: renew_time(&serde_json::from_slice(request.body()).unwrap_or_default()),
+                        at: self.now,
+                        answered: false,
+                        given_up: None,
+                    },
+                );
                 let about = about(request.body());
                 self.push(What::Sent { holder: 0, request: number, verb, about, fate: None });
             }
@@ -306,6 +344,7 @@ impl Tape {
 }
 
 /// What an answer says of the record.
+#[derive(Clone)]
 enum Seen {
     Record { holder: Option<String>, version: u64, lasts: Option<u64> },
     Absent,
@@ -343,6 +382,10 @@ fn about(body: &[u8]) -> String {
     let found: Vec<_> =
         texts.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_str()?))).collect();
     found.join(", ")
+}
+
+fn renew_time(body: &Value) -> Option<String> {
+    body["spec"]["renewTime"].as_str().map(str::to_owned)
 }
 
 #[allow(clippy::cast_precision_loss)]

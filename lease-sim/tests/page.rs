@@ -1,4 +1,5 @@
 //! Traces as pages and as lines. What a browser makes of a page is looked at by `.ci/page.sh`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../examples/sample_page/trace.rs"]
 mod sample;

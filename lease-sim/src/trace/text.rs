@@ -50,6 +50,7 @@ struct Printer<'a> {
     states: Vec<State>,
     version: Option<u64>,
     named: Option<&'a str>,
+    was_made: bool,
     requests: BTreeMap<u32, (usize, &'a str)>,
     healed: bool,
 }
@@ -57,7 +58,15 @@ struct Printer<'a> {
 impl<'a> Printer<'a> {
     fn new(trace: &'a Trace) -> Self {
         let states = vec![State::default(); trace.lanes.len()];
-        Self { trace, states, version: None, named: None, requests: BTreeMap::new(), healed: false }
+        Self {
+            trace,
+            states,
+            version: None,
+            named: None,
+            was_made: false,
+            requests: BTreeMap::new(),
+            healed: false,
+        }
     }
 
     fn print(mut self, out: &mut impl Write, short: bool) -> fmt::Result {
@@ -116,6 +125,7 @@ impl<'a> Printer<'a> {
                 let same = self.named == holder.as_deref() && self.version.is_some() == version.is_some();
                 self.named = holder.as_deref();
                 self.version = *version;
+                self.was_made |= version.is_some();
                 return !same;
             }
             What::Sent { holder, request, verb, .. } => {
@@ -196,6 +206,8 @@ impl<'a> Printer<'a> {
                     (Some(_), Some(holder)) => write!(out, "the record names {}", Clean(holder))?,
                 }
                 match by {
+                    // Nobody took away what was never there.
+                    None if version.is_none() && !self.was_made => Ok(()),
                     Some(by) => write!(out, ", by h{by}"),
                     None => out.write_str(", by somebody else"),
                 }

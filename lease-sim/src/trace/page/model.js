@@ -35,10 +35,12 @@ function seconds(nanos, digits = 3) {
 
 function buildModel(trace) {
   const entries = trace.entries;
+  // A run whose first word on the record is that there is none: nobody took it away.
+  const first = entries.findIndex((entry) => entry.what === "truth");
   const last = entries.reduce((most, entry) => Math.max(most, entry.at), 0);
   const length = Math.max(trace.length, last, 1);
   const model = {
-    trace, entries, length, kinds: [], texts: [],
+    trace, entries, length, unmade: first >= 0 && entries[first].version === null ? first : null, kinds: [], texts: [],
     lanes: trace.lanes.map((lane, index) => ({
       index, name: clean(lane.identity), about: clean(lane.about),
       life: [], pauses: [], beliefs: [], births: [], deaths: [], marks: [], guarded: [], faults: [],
@@ -49,7 +51,7 @@ function buildModel(trace) {
   finish(model);
   entries.forEach((entry, index) => {
     model.kinds[index] = kindOf(model, entry);
-    model.texts[index] = describe(model, entry);
+    model.texts[index] = index === model.unmade ? "no record" : describe(model, entry);
   });
   return model;
 }
@@ -145,7 +147,7 @@ function finish(model) {
     const writer = model.lanes[span.by];
     if (span.holder === null) span.lane = null;
     else span.lane = writer && writer.name === span.holder ? writer.index : (names.get(span.holder) ?? null);
-    span.admin = span.by === null && span.entry !== null;
+    span.admin = span.by === null && span.entry !== null && span.entry !== model.unmade;
   }
   model.record = joinTruth(model.truth);
   for (const request of model.requests.values()) judge(model, request);

@@ -202,13 +202,14 @@ Object.assign(Picture.prototype, {
       pen.stroke();
       this.hit(x - 4, rows.axis, x + 4, rows.height, violation.entry);
       this.font(11, 700);
-      const wide = pen.measureText(violation.name).width + 10;
+      const name = violation.name.length > 24 ? violation.name.slice(0, 23) + "…" : violation.name;
+      const wide = pen.measureText(name).width + 10;
       const left = Math.min(x, this.width - wide);
       if (left < free) continue;
       pen.fillStyle = ink.bad;
       pen.fillRect(left, rows.flags - 8, wide, 16);
       pen.fillStyle = ink.page;
-      pen.fillText(violation.name, left + 5, rows.flags + 0.5);
+      pen.fillText(name, left + 5, rows.flags + 0.5);
       free = left + wide + 2;
     }
     this.font(10, 600);
