@@ -70,7 +70,7 @@ fn lines_show_what_a_holder_is_at_that_instant() {
     let fields = |words: &str| line(words).split_whitespace().take(6).collect::<Vec<_>>();
     assert_eq!(fields("crashed"), ["33.800000", "h0", "1", "!", "-", "107"]);
     assert_eq!(fields("paused for"), ["61.000000", "h1", "1", "~", "+8.400", "110"]);
-    assert_eq!(fields("VIOLATION S1")[..3], ["101.000000", "*", "-"]);
+    assert_eq!(fields("VIOLATION S1")[..3], ["101.051000", "*", "-"]);
 }
 
 #[test]

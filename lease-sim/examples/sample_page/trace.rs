@@ -172,7 +172,7 @@ impl Script {
         self.write(None, 100_200, None);
         self.acquire(0, 100_900, "POST");
         self.push(
-            101_000,
+            101_051,
             What::Violation {
                 invariant: "S1".to_owned(),
                 about: "worker-a and worker-c believe to hold the lease, after an administrator deleted the record"
