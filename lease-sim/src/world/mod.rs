@@ -145,6 +145,16 @@ impl<'p> World<'p> {
         self
     }
 
+    /// Switches a deliberate bug on in every holder.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn mutant(mut self, mutant: Option<lease_core::mutants::Mutant>) -> Self {
+        for (index, seat) in (0..).zip(&mut self.seats) {
+            seat.config = seat::build(seat::settings(index, &seat.plan).mutant(mutant));
+        }
+        self
+    }
+
     fn begin(&mut self) {
         faults::make_beginning(self);
         for (index, holder) in (0..).zip(&self.plan.holders) {

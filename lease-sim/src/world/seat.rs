@@ -1,6 +1,8 @@
 //! One holder's machine, process and clocks.
 
-use lease_core::{Config, Input, Lease, MonoTime, Now, Output, ReleasePolicy, SameIdentity, Seed};
+use lease_core::{
+    Config, ConfigBuilder, Input, Lease, MonoTime, Now, Output, ReleasePolicy, SameIdentity, Seed,
+};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -67,7 +69,7 @@ pub(crate) enum Incoming {
 impl Seat {
     pub(crate) fn new(index: u8, plan: HolderPlan, epoch: i64) -> Self {
         Self {
-            config: config(index, &plan),
+            config: build(settings(index, &plan)),
             clock: Clock::new(plan.clock, epoch),
             plan,
             machine: None,
@@ -100,10 +102,10 @@ impl Seat {
     }
 }
 
-/// The settings of a holder. Plans are drawn so that they are valid.
-fn config(index: u8, plan: &HolderPlan) -> Config {
+/// The settings of a holder.
+pub(super) fn settings(index: u8, plan: &HolderPlan) -> ConfigBuilder {
     let millis = Duration::from_millis;
-    let built = Config::builder()
+    Config::builder()
         .namespace(NAMESPACE)
         .name(NAME)
         .identity(identity(index, plan))
@@ -116,6 +118,9 @@ fn config(index: u8, plan: &HolderPlan) -> Config {
         .foreign_holder_grace(millis(plan.foreign_holder_grace))
         .same_identity(if plan.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })
         .release_policy(if plan.vacate { ReleasePolicy::Vacate } else { ReleasePolicy::Delete })
-        .build();
-    built.unwrap_or_else(|error| unreachable!("a plan with settings that are refused: {error}"))
+}
+
+/// Plans are drawn so that their settings are valid.
+pub(super) fn build(settings: ConfigBuilder) -> Config {
+    settings.build().unwrap_or_else(|error| unreachable!("a plan with settings that are refused: {error}"))
 }
