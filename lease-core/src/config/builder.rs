@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::names::{is_dns_label, is_dns_subdomain, is_identity};
 use super::{Config, ConfigError, ReleasePolicy, SameIdentity, default_max_clock_skew};
 use crate::identifiers::Identity;
+use crate::wire::Paths;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -204,6 +205,7 @@ impl ConfigBuilder {
         let margin = self.safety_margin.unwrap_or(ttl / 10);
         let skew = self.max_clock_skew.unwrap_or_else(|| Some(default_max_clock_skew(ttl).min(DAY)));
         let config = Config {
+            paths: Paths::new(&namespace, &name),
             namespace: namespace.into(),
             name: name.into(),
             identity: Identity::new(&identity),

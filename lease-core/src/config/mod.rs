@@ -10,6 +10,7 @@ pub use builder::ConfigBuilder;
 pub use error::ConfigError;
 
 use crate::identifiers::Identity;
+use crate::wire::Paths;
 
 /// How the lease is given back. One choice for every contender of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -85,6 +86,7 @@ pub struct Config {
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
     max_body: usize,
+    paths: Paths,
 }
 
 macro_rules! getters {
@@ -125,6 +127,11 @@ impl Config {
     /// `max_clock_skew`, or its default where rule (b) is switched off.
     pub(crate) fn skew_bound(&self) -> Duration {
         self.max_clock_skew.unwrap_or_else(|| default_max_clock_skew(self.ttl))
+    }
+
+    /// Where requests go.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// ⌈ttl⌉ as a duration.

@@ -371,7 +371,8 @@ impl Lease {
                 self.outbox.event(event);
             }
         }
-        let reply = Reply::judge(in_flight.kind, response, &self.config);
+        let last = self.observed.as_ref().map(|observed| &observed.record);
+        let reply = Reply::judge(in_flight.kind, response, &self.config, last);
         self.on_reply(now, &in_flight, reply);
     }
 

@@ -8,7 +8,8 @@ mod record;
 mod reply;
 mod request;
 mod status;
+mod text;
 
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};
 pub(crate) use reply::{Reply, Trouble};
-pub(crate) use request::{Call, Kind};
+pub(crate) use request::{Call, Kind, Paths};
