@@ -34,6 +34,7 @@ mod namespaces;
 mod object;
 mod patch;
 mod path;
+mod seen;
 mod status;
 mod table;
 mod time;
@@ -51,6 +52,7 @@ use namespaces::Namespace;
 use object::LeaseObject;
 use path::{Query, Target};
 use status::{Failure, LEASES, Refusal};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use watch::{Change, Watcher};
@@ -76,6 +78,9 @@ pub struct ApiServer {
     next_watch: u64,
     counts: metrics::Counts,
     date: (i64, HeaderValue),
+    seen: seen::Seen,
+    /// The tokens of the configuration, shared with the requests that show them.
+    users: BTreeMap<String, Arc<User>>,
 }
 
 /// A Lease in the store.
@@ -123,14 +128,26 @@ enum Reply {
 /// What the parts of the model need to know about a request.
 struct Call<'a> {
     now: UnixMicros,
-    user: User,
+    user: access::Sender<'a>,
     method: &'a Method,
     query: Query,
     /// The media type of the body, lower case, without parameters.
-    content_type: String,
+    content_type: Cow<'a, str>,
     wants_table: bool,
-    manager: Manager,
+    user_agent: &'a str,
     body: &'a [u8],
+}
+
+impl Call<'_> {
+    /// Whom `managedFields` names after this request.
+    fn manager(&self) -> Manager {
+        let agent = self.user_agent.split('/').next().filter(|agent| !agent.is_empty());
+        let name = match self.query.field_manager.as_str() {
+            "" => agent.unwrap_or("unknown"),
+            named => named,
+        };
+        Manager { name: name.to_owned(), time: self.now }
+    }
 }
 
 impl ApiServer {
@@ -149,6 +166,12 @@ impl ApiServer {
             next_watch: 1,
             counts: metrics::Counts::default(),
             date: (i64::MIN, HeaderValue::from_static("")),
+            seen: seen::Seen::nothing(),
+            users: config
+                .tokens
+                .iter()
+                .map(|(token, user)| (token.clone(), Arc::new(user.clone())))
+                .collect(),
             config,
         };
         let names: Vec<String> = ["default", "kube-system"]
@@ -177,6 +200,7 @@ impl ApiServer {
         certificate: Option<&User>,
         request: &Request<Bytes>,
     ) -> Answer {
+        self.seen.forget();
         let target = path::target(request.uri().path());
         let query = Query::parse(request.uri().query());
         let watch = query.as_ref().is_ok_and(|query| query.watch);
@@ -224,19 +248,17 @@ impl ApiServer {
             }
             (_, Err(refusal)) => return Err(refusal),
         };
-        let manager = if query.field_manager.is_empty() {
-            let agent = text(header::USER_AGENT).split('/').next().unwrap_or_default();
-            if agent.is_empty() { "unknown" } else { agent }
-        } else {
-            &query.field_manager
-        };
-        let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default();
+        let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
         let call = Call {
             now,
             user,
             method: request.method(),
-            manager: Manager { name: manager.to_owned(), time: now },
-            content_type: media_type.trim().to_ascii_lowercase(),
+            user_agent: text(header::USER_AGENT),
+            content_type: if media_type.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                Cow::Owned(media_type.to_ascii_lowercase())
+            } else {
+                Cow::Borrowed(media_type)
+            },
             wants_table: text(header::ACCEPT).contains("as=Table"),
             body: request.body(),
             query,
@@ -301,11 +323,13 @@ impl ApiServer {
     /// Lets a token stand for a user from now on, and says what the user may do.
     pub fn set_token(&mut self, token: &str, user: &str, rights: Rights) {
         self.config.tokens.insert(token.to_owned(), User::named(user));
+        self.users.insert(token.to_owned(), Arc::new(User::named(user)));
         self.set_rights(user, rights);
     }
 
     /// Forgets a token: requests with it are answered with 401. Whether there was one.
     pub fn remove_token(&mut self, token: &str) -> bool {
+        self.users.remove(token);
         self.config.tokens.remove(token).is_some()
     }
 

@@ -12,7 +12,7 @@ include: application/json-patch+json, application/merge-patch+json, application/
 
 impl ApiServer {
     pub(super) fn patch(&mut self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
-        let apply = match call.content_type.as_str() {
+        let apply = match &*call.content_type {
             "application/merge-patch+json" | "application/strategic-merge-patch+json" => false,
             "application/apply-patch+yaml" => true,
             _ => {
