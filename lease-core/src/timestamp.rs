@@ -26,7 +26,8 @@ pub(crate) fn write(time: WallTime, out: &mut String) {
         (17..19, of_day % 60),
         (20..26, micros.rem_euclid(MICROS_PER_SECOND)),
     ] {
-        let mut rest = number.unsigned_abs();
+        // None of them is negative or has more digits than its place.
+        let mut rest = u32::try_from(number).unwrap_or_default();
         for digit in text[range].iter_mut().rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;

@@ -39,7 +39,7 @@ impl Span {
         self.start as usize..self.end as usize
     }
 
-    pub(super) fn of<'a>(self, text: &'a str) -> &'a str {
+    pub(super) fn of(self, text: &str) -> &str {
         text.get(self.range()).unwrap_or_default()
     }
 }
@@ -48,14 +48,19 @@ impl Span {
 #[derive(Clone, Copy, Debug)]
 struct Field {
     section: Section,
+    /// Whether the key is written with escapes.
+    escaped: bool,
     /// With its quotes.
     key: Span,
     value: Span,
 }
 
 impl Field {
-    fn key<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        string(self.key.of(text)).unwrap_or_default()
+    fn key<'a>(&self, body: &'a str) -> Cow<'a, str> {
+        if self.escaped {
+            return string(self.key.of(body)).unwrap_or_default();
+        }
+        Cow::Borrowed(Span { start: self.key.start + 1, end: self.key.end - 1 }.of(body))
     }
 }
 
@@ -173,7 +178,9 @@ impl<'de> Walk<'de> {
 
     fn note(&mut self, section: Section, key: &str, raw_key: &str, value: &'de str) {
         let place = |part| Span::within(self.text, part);
-        self.fields.push(Field { section, key: place(raw_key), value: place(value) });
+        // Every escape is longer than what it stands for.
+        let escaped = raw_key.len() != key.len() + 2;
+        self.fields.push(Field { section, escaped, key: place(raw_key), value: place(value) });
         let Known { api_version, kind, metadata, annotations, spec } = &mut self.known;
         let place = match (section, key) {
             (Section::Top, "apiVersion") => api_version,
@@ -248,10 +255,10 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
 
 impl Fields {
     /// Writes the fields of one section but those in `without`, sorted by key, each followed by a comma.
-    pub(super) fn write_all_but(&self, section: Section, without: &[&str], text: &str, json: &mut String) {
-        let mut sorted: Vec<(Cow<'_, str>, &Field)> = Vec::with_capacity(self.0.len());
+    pub(super) fn write_all_but(&self, section: Section, without: &[&str], body: &str, json: &mut String) {
+        let mut sorted: Vec<(Cow<'_, str>, &Field)> = Vec::with_capacity(USUAL / 2);
         for field in self.0.iter().filter(|field| field.section == section) {
-            let key = field.key(text);
+            let key = field.key(body);
             if !without.contains(&&*key) {
                 sorted.push((key, field));
             }
@@ -259,17 +266,17 @@ impl Fields {
         // Stable: of equal keys the last one to come is the last one here.
         sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (index, (key, field)) in sorted.iter().enumerate() {
-            if sorted.get(index + 1).is_none_or(|(next, _)| next != key) {
-                let verbatim = matches!(key, Cow::Borrowed(_));
-                if verbatim && field.key.end + 1 == field.value.start {
-                    json.push_str(Span { start: field.key.start, end: field.value.end }.of(text));
-                } else {
-                    write_string(key, json);
-                    json.push(':');
-                    json.push_str(field.value.of(text));
-                }
-                json.push(',');
+            if sorted.get(index + 1).is_some_and(|(next, _)| next == key) {
+                continue;
             }
+            if !field.escaped && field.key.end + 1 == field.value.start {
+                json.push_str(Span { start: field.key.start, end: field.value.end }.of(body));
+            } else {
+                write_string(key, json);
+                json.push(':');
+                json.push_str(field.value.of(body));
+            }
+            json.push(',');
         }
     }
 }

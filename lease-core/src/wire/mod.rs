@@ -8,6 +8,8 @@ mod record;
 mod reply;
 mod request;
 mod status;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};

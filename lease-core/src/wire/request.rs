@@ -1,6 +1,7 @@
 //! The four requests.
 
 use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -73,9 +74,13 @@ impl Hash for Paths {
     fn hash<H: Hasher>(&self, _state: &mut H) {}
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+static READING: LazyLock<HeaderMap> = LazyLock::new(|| HeaderMap::from_iter([(ACCEPT, JSON)]));
+static WRITING: LazyLock<HeaderMap> =
+    LazyLock::new(|| HeaderMap::from_iter([(ACCEPT, JSON), (CONTENT_TYPE, JSON)]));
+
 impl Call {
     pub(crate) fn into_request(self, config: &Config) -> Request<Bytes> {
-        const JSON: HeaderValue = HeaderValue::from_static("application/json");
         let paths = config.paths();
         let (method, uri) = match self.kind {
             Kind::Read => (Method::GET, &paths.object),
@@ -83,15 +88,11 @@ impl Call {
             Kind::Update => (Method::PUT, &paths.object),
             Kind::Delete => (Method::DELETE, &paths.object),
         };
-        let mut headers = HeaderMap::with_capacity(2);
-        headers.insert(ACCEPT, JSON);
-        if self.kind.writes() {
-            headers.insert(CONTENT_TYPE, JSON);
-        }
+        let headers = if self.kind.writes() { &WRITING } else { &READING };
         let mut request = Request::new(self.body);
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
+        *request.headers_mut() = HeaderMap::clone(headers);
         request
     }
 }

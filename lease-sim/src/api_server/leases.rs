@@ -63,7 +63,7 @@ impl ApiServer {
     fn get_lease(&self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
         self.readable_version(&call.query.resource_version)?;
         let stored = self.found(namespace, name)?;
-        let body = if call.wants_table {
+        let body = if call.wants_table() {
             table::render(self.revision, call.now, std::iter::once(stored))
         } else {
             stored.json.clone()
@@ -106,7 +106,7 @@ impl ApiServer {
     fn list(&self, call: &Call<'_>, namespace: Option<&str>) -> Result<Reply, Refusal> {
         self.readable_version(&call.query.resource_version)?;
         let found = self.selected(namespace, &call.query.selector);
-        let body = if call.wants_table {
+        let body = if call.wants_table() {
             table::render(self.revision, call.now, found)
         } else {
             list_body(self.revision, found)
@@ -308,7 +308,7 @@ pub(super) fn parse_version(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn check_media_type(call: &Call<'_>) -> Result<(), Refusal> {
-    if matches!(&*call.content_type, "" | "application/json" | "application/yaml") {
+    if matches!(&*call.content_type(), "" | "application/json" | "application/yaml") {
         return Ok(());
     }
     let message = "the body of the request was in an unknown format - accepted media types include: \

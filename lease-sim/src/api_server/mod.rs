@@ -47,7 +47,7 @@ pub use watch::{WatchId, WatchItem};
 
 use bytes::Bytes;
 use encode::Manager;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use namespaces::Namespace;
 use object::LeaseObject;
 use path::{Query, Target};
@@ -130,18 +130,34 @@ struct Call<'a> {
     now: UnixMicros,
     user: access::Sender<'a>,
     method: &'a Method,
-    query: Query,
-    /// The media type of the body, lower case, without parameters.
-    content_type: Cow<'a, str>,
-    wants_table: bool,
-    user_agent: &'a str,
+    query: &'a Query,
+    headers: &'a HeaderMap,
     body: &'a [u8],
 }
 
 impl Call<'_> {
+    fn header(&self, name: HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The media type of the body, lower case, without parameters.
+    fn content_type(&self) -> Cow<'_, str> {
+        let whole = self.header(header::CONTENT_TYPE);
+        let media_type = whole.split(';').next().unwrap_or_default().trim();
+        if media_type.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(media_type.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(media_type)
+        }
+    }
+
+    fn wants_table(&self) -> bool {
+        self.header(header::ACCEPT).contains("as=Table")
+    }
+
     /// Whom `managedFields` names after this request.
     fn manager(&self) -> Manager {
-        let agent = self.user_agent.split('/').next().filter(|agent| !agent.is_empty());
+        let agent = self.header(header::USER_AGENT).split('/').next().filter(|agent| !agent.is_empty());
         let name = match self.query.field_manager.as_str() {
             "" => agent.unwrap_or("unknown"),
             named => named,
@@ -202,14 +218,18 @@ impl ApiServer {
     ) -> Answer {
         self.seen.forget();
         let target = path::target(request.uri().path());
-        let query = Query::parse(request.uri().query());
-        let watch = query.as_ref().is_ok_and(|query| query.watch);
+        let (parsed, unreadable) = match request.uri().query().map(Query::parse) {
+            None => (None, None),
+            Some(Ok(query)) => (Some(query), None),
+            Some(Err(refusal)) => (None, Some(refusal)),
+        };
+        let query = parsed.as_ref().unwrap_or(&path::NO_QUERY);
         let counted = match &target {
-            Target::Leases { namespace, name } => path::verb(request.method(), name.is_some(), watch)
+            Target::Leases { namespace, name } => path::verb(request.method(), name.is_some(), query.watch)
                 .map(|verb| (verb, metrics::Scope::of(verb, namespace.is_some()))),
             _ => None,
         };
-        let outcome = self.respond(now, certificate, request, &target, query);
+        let outcome = self.respond(now, certificate, request, &target, query, unreadable);
         let code = match &outcome {
             Ok(Reply::Json(code, _)) => *code,
             Ok(Reply::Text(_) | Reply::Watch(_)) => StatusCode::OK,
@@ -228,41 +248,27 @@ impl ApiServer {
         certificate: Option<&User>,
         request: &Request<Bytes>,
         target: &Target<'_>,
-        query: Result<Query, Refusal>,
+        query: &Query,
+        unreadable: Option<Refusal>,
     ) -> Result<Reply, Refusal> {
         let user = self.authenticate(certificate, request.headers())?;
         if request.body().len() > MAX_BODY {
             let message = format!("Request entity too large: limit is {MAX_BODY}");
             return Err(Failure::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
         }
-        let text =
-            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let query = match (target, query) {
-            // The access check comes first, and a document has no query.
-            (Target::Document(_), _) => Query::default(),
-            (_, Ok(query)) => query,
-            (Target::Leases { namespace, name }, Err(refusal)) => {
+        match (target, unreadable) {
+            // A document has no query.
+            (Target::Document(_), _) | (_, None) => {}
+            // The access check comes first.
+            (Target::Leases { namespace, name }, Some(refusal)) => {
                 let verb = path::verb(request.method(), name.is_some(), false).ok_or_else(not_allowed)?;
                 self.authorize(&user, verb, LEASES, namespace.as_deref(), name.as_deref())?;
                 return Err(refusal);
             }
-            (_, Err(refusal)) => return Err(refusal),
-        };
-        let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
-        let call = Call {
-            now,
-            user,
-            method: request.method(),
-            user_agent: text(header::USER_AGENT),
-            content_type: if media_type.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                Cow::Owned(media_type.to_ascii_lowercase())
-            } else {
-                Cow::Borrowed(media_type)
-            },
-            wants_table: text(header::ACCEPT).contains("as=Table"),
-            body: request.body(),
-            query,
-        };
+            (_, Some(refusal)) => return Err(refusal),
+        }
+        let (method, headers, body) = (request.method(), request.headers(), request.body());
+        let call = Call { now, user, method, query, headers, body };
         match target {
             Target::Leases { namespace, name } => {
                 self.lease_request(&call, namespace.as_deref(), name.as_deref())
