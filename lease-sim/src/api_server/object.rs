@@ -314,7 +314,8 @@ impl<'de> Visitor<'de> for StringList {
 
 /// Reads one JSON text into an object. Bytes that are no UTF-8 become U+FFFD, as in Go.
 pub(crate) fn read<T: Fields>(body: &[u8]) -> Result<T, serde_json::Error> {
-    let text = String::from_utf8_lossy(body);
+    // The lossy reader is slow even where nothing is lost.
+    let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut value = T::default();
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     Place(&mut value).deserialize(&mut deserializer)?;
