@@ -8,7 +8,7 @@ mod swarm;
 pub use faults::{Edit, Fault, FaultKind, Refusal, Way};
 pub use network::{Deed, Fate, Garbage, Network, Throttle};
 pub use source::{Seeded, Source, Tape, mix};
-pub use swarm::Swarm;
+pub use swarm::{Scenario, Swarm};
 
 use serde::{Deserialize, Serialize};
 

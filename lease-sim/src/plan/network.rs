@@ -57,6 +57,8 @@ pub struct Network {
     pub pauses_before: u32,
     /// For how long at most.
     pub pause_span: u64,
+    /// A third of these pauses are about that long: a validity, say, so that terms end in them.
+    pub pause_about: u64,
 }
 
 /// What happens to one request.
@@ -213,13 +215,19 @@ impl Network {
         }
         fate.deed = self.deed(source);
         if source.chance(self.pauses_after) {
-            fate.pause_after = source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
+            fate.pause_after = self.pause(source);
         }
         if source.chance(self.pauses_before) {
-            fate.pause_before =
-                source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
+            fate.pause_before = self.pause(source);
         }
         fate
+    }
+
+    fn pause(&self, source: &mut impl Source) -> u64 {
+        if source.chance(333_333) {
+            return self.pause_about - self.pause_about / 20 + source.below(self.pause_about / 6);
+        }
+        source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span))
     }
 
     /// What happens to one request when nothing goes wrong.

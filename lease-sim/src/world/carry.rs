@@ -88,6 +88,11 @@ impl World<'_> {
             return;
         }
         let arrives = self.now + there;
+        let sent = &self.messages[message as usize];
+        if sent.request.method() == Method::POST && fate.deed != Deed::ResetBefore {
+            let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+            self.oracle.creating(process, sent.number);
+        }
         match fate.deed {
             Deed::ResetBefore => {
                 self.queue.push(arrives + self.slowed(fate.back), Happening::Deliver { message });
@@ -108,6 +113,10 @@ impl World<'_> {
     pub(super) fn arrive(&mut self, message: u32) {
         let sent = &self.messages[message as usize];
         let (deed, back) = (sent.fate.deed, sent.fate.back);
+        if !matches!(deed, Deed::LateError(_)) {
+            let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+            self.oracle.created(process, sent.number);
+        }
         if self.is_down() {
             // What a server that goes down was doing is half done, half not.
             if mix(self.plan.seed ^ u64::from(message)) & 1 == 0 {
@@ -186,6 +195,9 @@ impl World<'_> {
     }
 
     pub(super) fn arrive_late(&mut self, message: u32) {
+        let sent = &self.messages[message as usize];
+        let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+        self.oracle.created(process, sent.number);
         if self.is_down() {
             return;
         }

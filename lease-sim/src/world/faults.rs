@@ -6,7 +6,7 @@ use http::{Method, Response};
 use super::seat::{NAME, NAMESPACE};
 use super::{EPOCH, Happening, World, replies};
 use crate::oracle::Snapshot;
-use crate::plan::{Beginning, Edit, Fault, FaultKind, Refusal, SECOND, Way};
+use crate::plan::{Beginning, Drive, Edit, Fault, FaultKind, Refusal, SECOND, Way};
 use crate::trace::What;
 use lease_core::{Input, MonoTime, Now};
 
@@ -245,7 +245,8 @@ pub(super) fn heal(world: &mut World<'_>) {
             world.queue.push(world.now, Happening::Resume { seat: index });
         }
         let incarnation = seat.incarnation;
-        if seat.machine.is_some() {
+        // A campaign goes on by itself; an application that tries once at a time has to try again.
+        if seat.machine.is_some() && seat.plan.drive != Drive::Campaign {
             world.queue.push(world.now + 1, Happening::Command { seat: index, incarnation });
         }
         if usize::from(index) < world.plan.holders.len() {
