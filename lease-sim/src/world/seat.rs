@@ -1,16 +1,14 @@
 //! One holder's machine, process and clocks.
 
-use lease_core::{Config, Input, Lease, MonoTime, Now, Output, ReleasePolicy, SameIdentity, Seed};
-use std::time::Duration;
+use lease_core::{Config, ConfigBuilder, Input, Lease, MonoTime, Now, Output, Seed};
 
 use super::clock::Clock;
-use crate::oracle::{MAX_FOREIGN_TTL, Process, identity};
+use crate::oracle::Process;
 use crate::plan::{HolderPlan, Plan, mix};
 use crate::protocol::Protocol;
 
 /// The namespace and the name of the one lease.
-pub(crate) const NAMESPACE: &str = "default";
-pub(crate) const NAME: &str = "job";
+pub(crate) use crate::plan::{NAME, NAMESPACE};
 
 /// What a process runs.
 pub(crate) enum Machine {
@@ -53,6 +51,8 @@ pub(crate) struct Seat {
     pub(crate) retired: bool,
     /// The highest reading that was handed in.
     pub(crate) high: MonoTime,
+    #[cfg(feature = "mutants")]
+    pub(crate) mutant: Option<lease_core::mutants::Mutant>,
 }
 
 /// Something for a process that stands still.
@@ -67,7 +67,7 @@ pub(crate) enum Incoming {
 impl Seat {
     pub(crate) fn new(index: u8, plan: HolderPlan, epoch: i64) -> Self {
         Self {
-            config: config(index, &plan),
+            config: config(index, &plan, |builder| builder),
             clock: Clock::new(plan.clock, epoch),
             plan,
             machine: None,
@@ -79,6 +79,8 @@ impl Seat {
             wake_at: None,
             retired: false,
             high: MonoTime::ZERO,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 
@@ -94,28 +96,18 @@ impl Seat {
         self.paused_until = 0;
         let now = self.clock.read(at);
         self.high = now.mono;
+        #[cfg(feature = "mutants")]
+        {
+            self.config = config(index, &self.plan, |builder| builder.mutant(self.mutant));
+        }
         let seed = mix(plan.seed ^ mix(u64::from(index) << 32 | u64::from(self.incarnation)));
         let seed = Seed(u128::from(seed) << 64 | u128::from(mix(seed)));
         self.machine = Some(Machine::Core(Box::new(Lease::new(self.config.clone(), seed, now))));
     }
 }
 
-/// The settings of a holder. Plans are drawn so that they are valid.
-fn config(index: u8, plan: &HolderPlan) -> Config {
-    let millis = Duration::from_millis;
-    let built = Config::builder()
-        .namespace(NAMESPACE)
-        .name(NAME)
-        .identity(identity(index, plan))
-        .ttl(millis(plan.ttl))
-        .safety_margin(millis(plan.margin))
-        .request_timeout(millis(plan.request_timeout))
-        .max_clock_skew(plan.max_clock_skew.map(millis))
-        .max_foreign_ttl(MAX_FOREIGN_TTL.max(millis(plan.duration())))
-        .takeover_delay(millis(plan.takeover_delay))
-        .foreign_holder_grace(millis(plan.foreign_holder_grace))
-        .same_identity(if plan.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })
-        .release_policy(if plan.vacate { ReleasePolicy::Vacate } else { ReleasePolicy::Delete })
-        .build();
+/// The settings of a holder. Plans are drawn and read so that they are valid.
+fn config(index: u8, plan: &HolderPlan, finish: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Config {
+    let built = finish(plan.settings(index)).build();
     built.unwrap_or_else(|error| unreachable!("a plan with settings that are refused: {error}"))
 }
