@@ -7,6 +7,8 @@
 #![deny(missing_docs)]
 
 pub mod api_server;
+pub mod check;
+pub mod incident;
 #[cfg(feature = "listener")]
 pub mod listener;
 pub mod oracle;

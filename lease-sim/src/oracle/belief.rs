@@ -20,6 +20,12 @@ impl Oracle {
         self.look(at);
         let index = usize::from(process.seat);
         let before = self.seats[index].belief;
+        if self.seats[index].open != believed.is_some() {
+            let (who, open) = (process.seat, self.seats[index].open);
+            self.violate(at, Invariant::EventGrammar, || {
+                format!("holder {who} told that a term goes on: {open}, but it believes: {}", !open)
+            });
+        }
         let Some(now) = believed else {
             self.seats[index].belief = None;
             return;

@@ -1,7 +1,7 @@
 //! The invariants by name.
 
-/// Something that must hold in every run that keeps the assumptions; those of [`Invariant::ALWAYS`] in every
-/// run.
+/// Something that must hold in every run that keeps the assumptions; those that do not
+/// [need assumptions](Invariant::needs_assumptions) in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Invariant {
@@ -45,10 +45,19 @@ pub enum Invariant {
     WakeContract,
     /// S20: the same plan gives the same run.
     Determinism,
-    /// S21: after a "no", no write of that attempt puts its name into the record any more.
+    /// S21: after a "no", or a release that says it is done, no earlier write puts the name there any more.
     NoMeansNo,
     /// S22: a term is lost to somebody else or to a deletion only if there was one.
     NoFalseLoss,
+    /// S23: after a write without a known outcome the next request is a read.
+    SettleFirst,
+    /// S24: an object that was seen to be under deletion is neither written nor held.
+    RespectsDeletion,
+    /// S25: a `renewTime` stays near a clock, the server's once it is known, and no wall clock that the server
+    /// contradicts decides about an expiry.
+    StampsNearClock,
+    /// L8: a term expires only after an attempt that had its whole time before the end.
+    LastChance,
     /// L1: after the faults end, somebody holds within a bound.
     EventualHolder,
     /// L2: after that, nothing changes.
@@ -61,7 +70,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::MutualExclusion,
         Self::BeliefBacked,
         Self::BeliefBound,
@@ -84,6 +93,10 @@ impl Invariant {
         Self::Determinism,
         Self::NoMeansNo,
         Self::NoFalseLoss,
+        Self::SettleFirst,
+        Self::RespectsDeletion,
+        Self::StampsNearClock,
+        Self::LastChance,
         Self::EventualHolder,
         Self::Stable,
         Self::Takeover,
@@ -116,6 +129,10 @@ impl Invariant {
             Self::Determinism => "S20",
             Self::NoMeansNo => "S21",
             Self::NoFalseLoss => "S22",
+            Self::SettleFirst => "S23",
+            Self::RespectsDeletion => "S24",
+            Self::StampsNearClock => "S25",
+            Self::LastChance => "L8",
             Self::EventualHolder => "L1",
             Self::Stable => "L2",
             Self::Takeover => "L3",

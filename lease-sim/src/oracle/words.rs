@@ -30,7 +30,7 @@ impl Oracle {
             Event::AttemptEnded { .. } => self.free_to_send(who),
             Event::QuarantineStarted { .. } => self.seats[usize::from(who)].quarantined = true,
             Event::DuplicateIdentity => self.marks.hit(Mark::DuplicateIdentity),
-            Event::ReleaseEnded { outcome } => self.release_ended(who, outcome),
+            Event::ReleaseEnded { outcome } => self.release_ended(at, process, sent, outcome),
             _ => {}
         }
     }
@@ -45,8 +45,13 @@ impl Oracle {
         let seat = &mut self.seats[usize::from(process.seat)];
         seat.open = true;
         seat.restarts = 0;
+        seat.disturbed = false;
+        let last = seat.last_token.replace(token);
         if std::mem::take(&mut seat.quarantined) {
             self.marks.hit(Mark::QuarantineEnded);
+        }
+        if last.is_some_and(|last| token <= last) {
+            self.grammar(at, process.seat, "has a token that is not above its last one");
         }
         if self.record.author != Some(process) {
             // Whether it may believe is S2's question.
@@ -82,6 +87,12 @@ impl Oracle {
         match reason {
             LostReason::Expired { .. } => {
                 self.marks.hit(Mark::Expired);
+                let timeout = std::time::Duration::from_millis(2 * seat.plan.request_timeout);
+                if !seat.disturbed && seat.last_sent < belief.local.saturating_sub(timeout) {
+                    self.violate(at, Invariant::LastChance, || {
+                        format!("holder {who} let its term expire at {now:?} without a last attempt")
+                    });
+                }
                 if now < belief.local {
                     self.violate(at, Invariant::EventGrammar, || {
                         format!("holder {who} expired at {now:?}, before its deadline {:?}", belief.local)
@@ -100,8 +111,17 @@ impl Oracle {
         }
     }
 
-    fn release_ended(&mut self, who: u8, outcome: &ReleaseOutcome) {
+    fn release_ended(&mut self, at: u64, process: Process, sent: u64, outcome: &ReleaseOutcome) {
+        let who = process.seat;
         self.free_to_send(who);
+        if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
+            self.seats[usize::from(who)].denied = sent;
+            if self.record.author == Some(process) && !self.record.terminating {
+                self.violate(at, Invariant::NoMeansNo, || {
+                    format!("holder {who} says {outcome:?}, but the record names it")
+                });
+            }
+        }
         match outcome {
             ReleaseOutcome::NotOurs => self.marks.hit(Mark::ReleaseNotOurs),
             ReleaseOutcome::Unconfirmed { .. } => self.marks.hit(Mark::ReleaseUnconfirmed),

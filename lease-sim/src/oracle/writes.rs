@@ -9,6 +9,8 @@ use crate::plan::mix;
 
 /// Annotations that are ours.
 const OURS: &str = "lease-core.rs/";
+/// The mark of an object that nobody may hold yet.
+const QUARANTINE: &str = "lease-core.rs/quarantine";
 /// The longest that a record's own duration is believed in a simulation, beside the longest ttl of the fleet.
 pub(crate) const MAX_FOREIGN_TTL: Duration = Duration::from_secs(60);
 
@@ -19,11 +21,14 @@ pub(crate) struct Landing {
     pub(crate) number: u64,
     /// The clocks of its sender when it left.
     pub(crate) emitted: Now,
+    /// The server's time when it left, in microseconds since the Unix epoch.
+    pub(crate) sent_at: i64,
     /// The network carried it twice or much later.
     pub(crate) late: bool,
     pub(crate) copied: bool,
     /// Its sender is still that process.
     pub(crate) current: bool,
+    pub(crate) deletes: bool,
 }
 
 /// What a definite answer showed.
@@ -34,8 +39,12 @@ pub(crate) struct Shown {
     pub(crate) author: Option<Process>,
     pub(crate) version: u64,
     pub(crate) terminating: bool,
+    /// A hash of the object's UID.
+    pub(crate) object: u64,
     pub(crate) stale: bool,
     pub(crate) read: bool,
+    /// The answer has a `Date`.
+    pub(crate) dated: bool,
 }
 
 impl Oracle {
@@ -46,8 +55,10 @@ impl Oracle {
             author: self.record.author,
             version: object.as_ref().map_or(0, |(_, version)| *version),
             terminating: object.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some()),
+            object: object.as_ref().map_or(0, |(object, _)| object_hash(object)),
             stale: false,
             read: true,
+            dated: true,
         }
     }
 
@@ -55,11 +66,13 @@ impl Oracle {
     pub(crate) fn applied(&mut self, at: u64, landing: Landing, before: &Snapshot, after: &Snapshot) {
         let Landing { process, .. } = landing;
         match after {
-            Some((new, version)) if names(new).is_some() => {
+            Some((new, version)) if names(new).is_some() && !landing.deletes => {
+                self.judge_stamp(at, landing, new);
                 self.judge_write(at, landing, before, new);
                 self.granted(at, landing, before, new, *version);
             }
             // A write to an object that is being deleted can be its end.
+            Some(_) if landing.deletes && self.record.author == Some(process) => {}
             _ => self.judge_release(at, process, before.as_ref().map(|(object, _)| &**object)),
         }
         self.remember(at, after);
@@ -87,6 +100,8 @@ impl Oracle {
             Some((object, _)) if object.meta.deletion_timestamp.is_some() => self.leaves(at),
             Some(_) => {}
         }
+        self.record.terminating =
+            after.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some());
         self.record.state = after.as_ref().map_or(0, |(object, _)| state(object));
     }
 
@@ -184,6 +199,14 @@ impl Oracle {
                 format!("holder {who} wrote {:?} over {:?}", new.spec.renew_time, old.spec.renew_time)
             });
         }
+        if old.meta.deletion_timestamp.is_some() {
+            self.violate(at, Invariant::RespectsDeletion, || {
+                format!("holder {who} wrote what is being deleted")
+            });
+        }
+        if old.meta.annotations.contains_key(QUARANTINE) && !new.meta.annotations.contains_key(QUARANTINE) {
+            self.judge_quarantine(at, landing, old);
+        }
         let changes = names(old) != names(new);
         let counted = i64::from(new.spec.lease_transitions.unwrap_or(0));
         let was = i64::from(old.spec.lease_transitions.unwrap_or(0).max(0));
@@ -202,6 +225,47 @@ impl Oracle {
         let foreign = self.record.author != Some(landing.process) && names(old).is_some();
         if foreign {
             self.judge_takeover(at, landing, old);
+        }
+    }
+
+    /// S4 for an object that was created in quarantine: whoever ends that has kept it for long enough.
+    fn judge_quarantine(&mut self, at: u64, landing: Landing, old: &LeaseObject) {
+        let seat = &self.seats[usize::from(landing.process.seat)];
+        if seat.incarnation != landing.process.incarnation {
+            return;
+        }
+        let quarantine = Duration::from_millis(seat.plan.quarantine);
+        let since = seat.own_since.filter(|(object, _)| *object == object_hash(old)).map(|(_, since)| since);
+        let waited = since.map(|since| landing.emitted.mono.saturating_since(since));
+        let who = landing.process.seat;
+        if waited.is_none_or(|waited| waited < quarantine) {
+            self.violate(at, Invariant::NoEarlyTakeover, || {
+                format!("holder {who} ended a quarantine after {waited:?} of {quarantine:?}")
+            });
+        }
+    }
+
+    /// S25: a timestamp near the server's time, or near the sender's own clock while it knows no better.
+    fn judge_stamp(&mut self, at: u64, landing: Landing, new: &LeaseObject) {
+        let seat = &mut self.seats[usize::from(landing.process.seat)];
+        let (Some(stamp), true) = (new.spec.renew_time, seat.incarnation == landing.process.incarnation)
+        else {
+            return;
+        };
+        // Without `max_clock_skew` a sequence may run ahead of every clock: it decides nothing.
+        let Some(skew) = seat.plan.max_clock_skew else {
+            return;
+        };
+        let near = 2_000 * (skew + seat.plan.request_timeout + 5_000);
+        let own = stamp.0.abs_diff(landing.emitted.wall.as_micros());
+        let server = stamp.0.abs_diff(landing.sent_at);
+        let follows_own = seat.dated < 3 && own <= near;
+        seat.far_stamps = if server <= near || follows_own { 0 } else { seat.far_stamps + 1 };
+        if seat.far_stamps == 3 {
+            let who = landing.process.seat;
+            self.violate(at, Invariant::StampsNearClock, || {
+                format!("holder {who} writes a time {server} us from the server's and {own} us from its own")
+            });
         }
     }
 
@@ -228,6 +292,15 @@ impl Oracle {
             landing.emitted.wall.as_micros() > due
         });
         let who = landing.process.seat;
+        let apart = landing.emitted.wall.as_micros().abs_diff(landing.sent_at);
+        // What the machine can know is a round trip and the seconds of a `Date` off.
+        let known = skew.map_or(u64::MAX - 5_000_000, |skew| (skew / 2).as_micros() as u64) + 5_000_000;
+        let known = known.saturating_add(2_000 * seat.plan.request_timeout);
+        if !observed && stamped && seat.dated > 0 && apart > known {
+            self.violate(at, Invariant::StampsNearClock, || {
+                format!("holder {who} took a record by a wall clock that is {apart} us off, as it could know")
+            });
+        }
         match (observed, stamped) {
             (true, _) => self.marks.hit(Mark::ByObservation),
             (false, true) => self.marks.hit(Mark::ByTimestamp),
@@ -267,6 +340,7 @@ impl Oracle {
     pub(crate) fn shown(&mut self, process: Process, now: MonoTime, shown: Shown) {
         let seat = &mut self.seats[usize::from(process.seat)];
         seat.saw_absence = shown.state.is_none();
+        seat.dated += u32::from(shown.dated);
         let Some(state) = shown.state else {
             seat.seen = None;
             seat.misled |= shown.stale;
@@ -280,6 +354,9 @@ impl Oracle {
         if seat.seen.is_none_or(|seen| seen.state != state) {
             seat.seen = Some(Seen { state, since: now });
         }
+        if shown.author == Some(process) && seat.own_since.is_none_or(|(object, _)| object != shown.object) {
+            seat.own_since = Some((shown.object, now));
+        }
         if shown.terminating {
             self.marks.hit(Mark::Terminating);
         }
@@ -289,6 +366,12 @@ impl Oracle {
     pub(crate) fn took_in(&mut self, at: u64, process: Process, shown: Shown) {
         let newer = |belief: &super::Belief| shown.version > belief.version && belief.until > at;
         let believes = self.seats[usize::from(process.seat)].belief.filter(newer);
+        if believes.is_some() && shown.terminating && !shown.stale {
+            let who = process.seat;
+            self.violate(at, Invariant::RespectsDeletion, || {
+                format!("holder {who} believes although it has seen that the object is being deleted")
+            });
+        }
         if believes.is_some() && shown.read && shown.author != Some(process) && !shown.stale {
             let who = process.seat;
             self.violate(at, Invariant::ForeignDropsNow, || {
@@ -306,6 +389,11 @@ pub(crate) fn identity(seat: u8, plan: &crate::plan::HolderPlan) -> String {
 /// Whom a record names.
 pub(crate) fn names(object: &LeaseObject) -> Option<&str> {
     object.spec.holder_identity.as_deref().filter(|name| !name.is_empty())
+}
+
+fn object_hash(object: &LeaseObject) -> u64 {
+    let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    object.meta.uid.bytes().fold(0xcbf2_9ce4_8422_2325, byte)
 }
 
 /// A hash of what contenders wait for a change of.

@@ -49,6 +49,8 @@ pub struct Network {
     pub throttled: u32,
     /// Bodies that are cut off, garbage, or of another kind.
     pub garbage: u32,
+    /// Nobody sends a `Date`.
+    pub dateless: bool,
     /// Reads that show an older state.
     pub stale_reads: u32,
     /// How much older at most.
@@ -152,11 +154,13 @@ pub enum Garbage {
     NotANumber,
     /// More bytes than are read.
     Huge,
+    /// The answer to an earlier request: a client that mixes up its connections.
+    Misrouted,
 }
 
 impl Garbage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Truncated,
         Self::Empty,
         Self::Page,
@@ -167,6 +171,7 @@ impl Garbage {
         Self::ContentType,
         Self::NotANumber,
         Self::Huge,
+        Self::Misrouted,
     ];
 }
 
@@ -206,7 +211,7 @@ impl Plan {
     pub fn drawn_fate(&self, key: RequestKey, healed: bool) -> Fate {
         let domain = mix(u64::from(key.holder) << 32 | u64::from(key.incarnation)) ^ key.number;
         let mut source = Seeded::new(self.seed ^ domain, FATES);
-        if healed { self.network.plain(&mut source) } else { self.network.draw(&mut source) }
+        if healed { Network::good().plain(&mut source) } else { self.network.draw(&mut source) }
     }
 }
 

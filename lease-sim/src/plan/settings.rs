@@ -24,6 +24,7 @@ impl HolderPlan {
             .request_timeout(millis(self.request_timeout))
             .max_clock_skew(self.max_clock_skew.map(millis))
             .max_foreign_ttl(MAX_FOREIGN_TTL.max(duration))
+            .quarantine(millis(self.quarantine))
             .takeover_delay(millis(self.takeover_delay))
             .foreign_holder_grace(millis(self.foreign_holder_grace))
             .same_identity(if self.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })

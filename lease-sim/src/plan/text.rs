@@ -271,8 +271,8 @@ impl Plan {
         built.map_err(|error| PlanError::Settings { holder: index, error })?;
         span("starts_at", holder.starts_at)?;
         span("lateness", holder.lateness)?;
-        if let super::Drive::TryAcquire(every) = holder.drive {
-            range("try_acquire", every.into(), DAY, "up to a day")?;
+        if let super::Drive::TryAcquire(every) | super::Drive::Impatient(every) = holder.drive {
+            range("drive", every.into(), DAY, "up to a day")?;
         }
         let clock = &holder.clock;
         range("rate", i128::from(clock.rate).abs(), 900_000, "-900000 to 900000")?;
@@ -308,7 +308,9 @@ impl Plan {
             span("at", fault.at)?;
             let lasts = fault.what.span().unwrap_or(0);
             span("span", lasts)?;
-            if lasts > 0 && fault.at + lasts > self.heals_at {
+            // A storm of labels may go on for ever: nobody has to starve of it.
+            let storm = matches!(fault.what, FaultKind::LabelStorm { .. });
+            if lasts > 0 && !storm && fault.at + lasts > self.heals_at {
                 return Err(PlanError::Unhealed { index });
             }
             if let Some(holder) = fault.what.holder() {
@@ -365,7 +367,7 @@ fn check_fault(fault: &Fault) -> Result<(), PlanError> {
     };
     match fault.what {
         FaultKind::WallStep { offset: given, .. } => offset(given),
-        FaultKind::ClockBack { by, .. } => span("by", by),
+        FaultKind::ClockBack { by, .. } | FaultKind::AnswerFromPast { by, .. } => span("by", by),
         FaultKind::LabelStorm { every, .. } => {
             at_least("every", every.into(), 100_000_000, "at least 100 ms")?;
             span("every", every)

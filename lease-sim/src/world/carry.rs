@@ -11,7 +11,7 @@ use super::replies;
 use super::seat::{Incoming, Machine};
 use super::{Happening, Message, What, World};
 use crate::oracle::{Landing, Mark, Sent, Snapshot};
-use crate::plan::{Deed, Fate, RequestKey, mix};
+use crate::plan::{Deed, Fate, Garbage, RequestKey, mix};
 
 impl World<'_> {
     pub(super) fn send(
@@ -51,6 +51,7 @@ impl World<'_> {
             id,
             number,
             emitted: now,
+            sent_at: super::EPOCH + (self.now / 1000) as i64,
             request,
             fate,
             response: None,
@@ -145,6 +146,14 @@ impl World<'_> {
                 sent.response = Some(replies::error(code));
                 sent.shown = None;
             }
+            Deed::Garble(Garbage::Misrouted) => {
+                let earlier = self.history.iter().rev().nth(1).and_then(|(_, body, _)| body.clone());
+                let sent = &mut self.messages[message as usize];
+                if let Some(body) = earlier.filter(|_| sent.request.method() != Method::GET) {
+                    sent.response = Some(replies::object(body));
+                    sent.shown = None;
+                }
+            }
             Deed::Garble(garbage) => {
                 if let Some(response) = sent.response.take() {
                     let (response, readable) = replies::garble(response, garbage);
@@ -199,7 +208,10 @@ impl World<'_> {
         let sent = &self.messages[message as usize];
         let answer = self.server.handle(now, &sent.request).into_response();
         let after = self.object();
-        let response = answer.unwrap_or_default();
+        let mut response = answer.unwrap_or_default();
+        if self.plan.network.dateless {
+            response.headers_mut().remove(http::header::DATE);
+        }
         let code = response.status().as_u16();
         let place = &self.seats[usize::from(sent.seat)];
         let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
@@ -208,9 +220,18 @@ impl World<'_> {
         let late = matches!(sent.fate.deed, Deed::Late(_) | Deed::LateError(_));
         let current = place.incarnation == sent.incarnation && place.machine.is_some();
         let ours = !matches!(place.machine, Some(Machine::Peer(_)));
-        let landing = Landing { process, number: sent.number, emitted: sent.emitted, late, copied, current };
         let reads = sent.request.method() == Method::GET;
         let deletes = sent.request.method() == Method::DELETE;
+        let landing = Landing {
+            process,
+            number: sent.number,
+            emitted: sent.emitted,
+            sent_at: sent.sent_at,
+            late,
+            copied,
+            current,
+            deletes,
+        };
         let wrote_nothing = !applied && !reads && !deletes && matches!(code, 200 | 201);
         let names = sent.names;
         if ours && applied {
@@ -230,6 +251,7 @@ impl World<'_> {
         let definite = matches!(code, 200 | 201 | 404) && !(deletes && code == 200);
         let mut shown = self.oracle.shows(&after);
         shown.read = reads;
+        shown.dated = !self.plan.network.dateless;
         self.fold(0x02, u64::from(message) << 16 | u64::from(code));
         let sent = &mut self.messages[message as usize];
         sent.applied |= applied;
@@ -277,14 +299,20 @@ impl World<'_> {
         let (shown, not_sent, applied, names) = (sent.shown, sent.not_sent, sent.applied, sent.names);
         let place = &self.seats[usize::from(seat)];
         let process = place.process(seat);
-        let now = place.clock.mono(self.now);
+        // What a driver says about a reading from the past counts as the latest that it said before.
+        let now = match place.answer_from_past {
+            0 => place.clock.mono(self.now),
+            by => {
+                place.high.max(MonoTime::from_nanos(place.clock.mono(self.now).as_nanos().saturating_sub(by)))
+            }
+        };
         let outcome = replies::outcome(response.as_ref(), not_sent);
         self.fold(0x03, u64::from(message));
         if self.trace.is_some() {
             self.note(What::Answered { holder: seat.into(), request: message, outcome });
         }
         let Some(response) = response else {
-            self.oracle.settled(seat, number);
+            self.oracle.settled(seat, number, not_sent);
             if applied && names {
                 self.oracle.marks.hit(Mark::UnknownApplied);
             }
@@ -295,13 +323,15 @@ impl World<'_> {
         if applied && names && !wanted && self.oracle.believes(self.now, seat).is_none() {
             self.oracle.marks.hit(Mark::LateAck);
         }
-        self.oracle.settled(seat, number);
+        // A reply that nobody waits for any more settles nothing.
+        self.oracle.settled(seat, number, wanted && (shown.is_some() || replies::is_definite(&response)));
         let asked = retry_after(&response);
         let shown = shown.filter(|_| wanted);
         if let Some(shown) = shown {
             self.oracle.shown(process, now, shown);
         }
         self.give(seat, Input::Response { id, response });
+        self.seats[usize::from(seat)].answer_from_past = 0;
         if let Some(shown) = shown {
             self.oracle.took_in(self.now, process, shown);
         }

@@ -99,10 +99,22 @@ pub(super) fn garble(response: Response<Bytes>, garbage: Garbage) -> (Response<B
             body
         }
         Garbage::NotANumber => text(&body).replace("\"spec\":{", "\"spec\":{\"x\":NaN,").into(),
+        // The world knows what went before.
+        Garbage::Misrouted => body,
         Garbage::Huge => Bytes::from(vec![b' '; 1 << 20 | 1]),
     };
     let readable = body == before;
     (Response::from_parts(parts, body), readable)
+}
+
+/// Whether an answer says for certain what became of a write.
+pub(super) fn is_definite(response: &Response<Bytes>) -> bool {
+    let failure = response.body().starts_with(b"{\"kind\":\"Status\"");
+    match response.status().as_u16() {
+        200 | 201 => true,
+        400..=499 => failure,
+        _ => false,
+    }
 }
 
 /// What came of a request, for people.

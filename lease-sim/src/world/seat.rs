@@ -51,8 +51,8 @@ pub(crate) struct Seat {
     pub(crate) retired: bool,
     /// The highest reading that was handed in.
     pub(crate) high: MonoTime,
-    #[cfg(feature = "mutants")]
-    pub(crate) mutant: Option<lease_core::mutants::Mutant>,
+    /// The next answer is handed in with a reading from so long ago.
+    pub(crate) answer_from_past: u64,
 }
 
 /// Something for a process that stands still.
@@ -67,7 +67,7 @@ pub(crate) enum Incoming {
 impl Seat {
     pub(crate) fn new(index: u8, plan: HolderPlan, epoch: i64) -> Self {
         Self {
-            config: config(index, &plan, |builder| builder),
+            config: build(settings(index, &plan)),
             clock: Clock::new(plan.clock, epoch),
             plan,
             machine: None,
@@ -79,8 +79,7 @@ impl Seat {
             wake_at: None,
             retired: false,
             high: MonoTime::ZERO,
-            #[cfg(feature = "mutants")]
-            mutant: None,
+            answer_from_past: 0,
         }
     }
 
@@ -96,18 +95,18 @@ impl Seat {
         self.paused_until = 0;
         let now = self.clock.read(at);
         self.high = now.mono;
-        #[cfg(feature = "mutants")]
-        {
-            self.config = config(index, &self.plan, |builder| builder.mutant(self.mutant));
-        }
         let seed = mix(plan.seed ^ mix(u64::from(index) << 32 | u64::from(self.incarnation)));
         let seed = Seed(u128::from(seed) << 64 | u128::from(mix(seed)));
         self.machine = Some(Machine::Core(Box::new(Lease::new(self.config.clone(), seed, now))));
     }
 }
 
-/// The settings of a holder. Plans are drawn and read so that they are valid.
-fn config(index: u8, plan: &HolderPlan, finish: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Config {
-    let built = finish(plan.settings(index)).build();
-    built.unwrap_or_else(|error| unreachable!("a plan with settings that are refused: {error}"))
+/// The settings of a holder.
+pub(super) fn settings(index: u8, plan: &HolderPlan) -> ConfigBuilder {
+    plan.settings(index)
+}
+
+/// Plans are drawn so that their settings are valid.
+pub(super) fn build(settings: ConfigBuilder) -> Config {
+    settings.build().unwrap_or_else(|error| unreachable!("a plan with settings that are refused: {error}"))
 }

@@ -122,7 +122,7 @@ pub(super) fn whole(plan: &mut Plan, number: usize) -> bool {
         9 => plan.holders.iter_mut().for_each(|holder| holder.drive = Drive::Campaign),
         10 => plan.holders.iter_mut().for_each(|holder| {
             (holder.ttl, holder.margin, holder.request_timeout) = (15_000, 1_500, 3_000);
-            holder.max_clock_skew = holder.max_clock_skew.map(|_| 15_000);
+            (holder.max_clock_skew, holder.quarantine) = (holder.max_clock_skew.map(|_| 15_000), 15_000);
         }),
         11 => plan.holders.iter_mut().for_each(|holder| holder.max_clock_skew = Some(holder.ttl.max(10_000))),
         2 | 3 => {}
@@ -149,7 +149,9 @@ pub(super) fn holder(plan: &mut Plan, number: usize) -> bool {
         7 => holder.takeover_delay = 0,
         8 => holder.foreign_holder_grace = 0,
         9 => holder.drive = Drive::Campaign,
-        10 => (holder.ttl, holder.margin, holder.request_timeout) = (15_000, 1_500, 3_000),
+        10 if holder.quarantine >= 15_000 => {
+            (holder.ttl, holder.margin, holder.request_timeout) = (15_000, 1_500, 3_000);
+        }
         11 => holder.margin = holder.ttl / 10,
         12 => holder.request_timeout = holder.ttl / 5,
         13 if holder.starts_at < length => holder.starts_at = 0,
@@ -241,7 +243,7 @@ pub(super) fn faults(plan: &mut Plan, number: usize) -> bool {
         2 => match &mut fault.what {
             FaultKind::Partition { way, .. } => *way = Way::Both,
             FaultKind::WallStep { offset, .. } => *offset = *offset / 1_000_000 * 1_000_000,
-            FaultKind::ClockBack { by, .. } => *by = round(*by),
+            FaultKind::ClockBack { by, .. } | FaultKind::AnswerFromPast { by, .. } => *by = round(*by),
             FaultKind::Admin { edit } => {
                 *edit = match *edit {
                     Edit::Strip | Edit::Finalize => Edit::Label,
