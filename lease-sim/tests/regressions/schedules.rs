@@ -96,7 +96,12 @@ fn client_go() -> Vec<Schedule> {
         new("cg-9-fields-of-others", "labels, annotations and owners that others set during a term")
             .fault(6.0, admin(Edit::Label))
             .fault(16.0, FaultKind::LabelStorm { span: 30 * SECOND, every: SECOND })
-            .expect([Met(Mark::MetadataSurvived), Holds(0, 55.0), Terms(1)]),
+            .expect([
+                Told(0, "Renewed", 10.01, 10.1),
+                Told(0, "Renewed", 20.01, 20.1),
+                Holds(0, 55.0),
+                Terms(1),
+            ]),
         new("cg-10-suspend", "a machine is suspended and its clock stops: not in the model")
             .lasts(120.0)
             .fault(6.0, FaultKind::Suspend { holder: 0, span: 60 * SECOND })
@@ -221,9 +226,13 @@ fn rust() -> Vec<Schedule> {
         new("km-1-blackout", "nothing passes between the holder and the API server")
             .partition(0, 6.0, 50.0, Way::Both)
             .expect([Told(0, "Expired", 18.0, 19.0), Holds(1, 40.0)]),
-        new("km-2-lease-deleted", "kubectl delete lease, during a term")
+        new("km-2-lease-deleted", "kubectl delete lease, during a term, with nobody else there")
+            .alone()
             .fault(6.0, admin(Edit::Delete))
-            .expect([Met(Mark::Deleted), Somebody(20.0), TermsAtLeast(2)]),
+            .expect([Met(Mark::Deleted), Told(0, "Lost", 10.0, 10.1), Holds(0, 20.0), Terms(2)]),
+        new("km-2-lease-deleted-and-taken", "the same where another is quicker")
+            .fault(6.0, admin(Edit::Delete))
+            .expect([Met(Mark::TakenOver), Holds(1, 20.0), Terms(2)]),
         new("km-2-namespace-deleted", "the namespace goes and comes back")
             .fault(6.0, FaultKind::Namespace { span: 10 * SECOND })
             .expect([Met(Mark::Deleted), Somebody(40.0), TermsAtLeast(2)]),
@@ -254,8 +263,8 @@ fn rust() -> Vec<Schedule> {
         .lasts(120.0)
         .fault(6.0, admin(Edit::Hostile))
         .expect([Met(Mark::TakenOver), Somebody(100.0), TermsAtLeast(2)]),
-        new("kb-1-short-outage", "the API server is down for ten seconds")
-            .fault(6.0, FaultKind::Outage { span: 10 * SECOND })
+        new("kb-1-short-outage", "the API server is down for nine seconds")
+            .fault(6.0, FaultKind::Outage { span: 9 * SECOND })
             .expect([Holds(0, 30.0), Terms(1)]),
         new("kb-1-long-outage", "the API server is down for a minute, and nobody gives up")
             .lasts(120.0)

@@ -45,7 +45,9 @@ pub(super) fn drop_holder(plan: &mut Plan, number: usize) -> bool {
     }
     let gone = count - 1 - index;
     if silent {
-        if plan.faults.iter().all(|fault| fault.what.holder().map(usize::from) != Some(gone)) {
+        // Where the faults end before the run does, everybody starts then.
+        let never = plan.heals_at >= plan.length;
+        if never && plan.faults.iter().all(|fault| fault.what.holder().map(usize::from) != Some(gone)) {
             plan.holders[gone].starts_at = NEVER;
         }
         return true;
