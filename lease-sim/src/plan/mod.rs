@@ -5,6 +5,8 @@ mod network;
 mod settings;
 pub mod shrink;
 mod source;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 mod swarm;
 mod text;
 

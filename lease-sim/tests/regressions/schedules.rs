@@ -190,7 +190,7 @@ fn actor_ts() -> Vec<Schedule> {
                 Told(0, "Released", 11.9, 12.1),
                 Met(Mark::ReleaseUnconfirmed),
                 Idle(0, 20.0),
-                Holds(1, 50.0),
+                Holds(1, 57.0),
             ]),
     ]
 }

@@ -71,8 +71,8 @@ enum Stage {
 }
 
 const STAGES: &[Stage] = &[
-    Stage::Edits(spell_out),
     Stage::Edits(edits::length),
+    Stage::Edits(spell_out),
     Stage::Edits(edits::drop_holder),
     Stage::Cuts(|plan| plan.faults.len(), edits::cut_faults),
     Stage::Cuts(|plan| plan.fates.as_ref().map_or(0, Vec::len), edits::cut_fates),
