@@ -327,7 +327,7 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
     draft.some(source, 27, 5, MINUTE, |source, _, _| FaultKind::Admin { edit: harmless(source) });
     draft.some(source, 28, 4, MINUTE, |source, _, _| FaultKind::Admin { edit: meddling(source) });
     draft.some(source, 29, 2, 2 * MINUTE, |source, _, span| {
-        let every = source.spread(Duration::from_millis(200), Duration::from_secs(5));
+        let every = source.between(SECOND, 8 * SECOND);
         // Some never end: nobody may starve.
         let span = if source.chance(300_000) { LENGTH } else { span };
         FaultKind::LabelStorm { span, every }

@@ -257,9 +257,11 @@ pub(super) fn heal(world: &mut World<'_>) {
 
 /// One label of a storm.
 pub(super) fn label(world: &mut World<'_>, until: u64, every: u64) {
-    if world.object().is_some() {
-        let now = world.now;
-        world.patch(format!("{{\"metadata\":{{\"labels\":{{\"touched\":\"at-{now}\"}}}}}}"));
+    let now = world.now;
+    let touch = |object: &mut crate::api_server::LeaseObject| {
+        object.meta.labels.insert("touched".to_owned(), format!("at-{now}"));
+    };
+    if world.server.edit(world.server_now(), (NAMESPACE, NAME), touch) {
         world.edited(false, false);
     }
     let next = world.now + every.max(1_000_000);
