@@ -140,7 +140,7 @@ fn scalar() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(debug_assertions) { 96 } else { 4_000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_that_is_accepted_panics(
