@@ -100,7 +100,7 @@ fn play_file(file: &PathBuf, options: &Options) -> Result<Trace, CliError> {
     let failed = |why: &dyn std::fmt::Display| CliError::Failed(format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
     let title = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if Plan::is_tape(&text) {
+    if text.trim_start().starts_with("{") && text.contains("lease-sim-plan") {
         let plan = Plan::from_tape(&text).map_err(|error| failed(&error))?;
         return Ok(play(&plan, &title, Some(format!("lease-sim replay {}", file.display())), options));
     }

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::source::Source;
+use super::source::{Seeded, Source, mix};
+use super::{Plan, RequestKey};
+
+/// The domain of the choices that decide the fate of requests.
+const FATES: u64 = 2;
 
 /// How a network behaves. Chances are in millionths of requests, spans in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -194,6 +198,22 @@ impl Deed {
             Self::Garble(_) => "garbage",
             Self::Stale(_) => "stale-read",
         }
+    }
+}
+
+impl Fate {
+    /// What becomes of every request that a plan with explicit fates does not name.
+    pub const PLAIN: Self =
+        Self { there: 2_000_000, back: 2_000_000, deed: Deed::Carry, pause_after: 0, pause_before: 0 };
+}
+
+impl Plan {
+    /// What the plan's network does to a request, as long as no fates are spelled out.
+    #[must_use]
+    pub fn drawn_fate(&self, key: RequestKey, healed: bool) -> Fate {
+        let domain = mix(u64::from(key.holder) << 32 | u64::from(key.incarnation)) ^ key.number;
+        let mut source = Seeded::new(self.seed ^ domain, FATES);
+        if healed { Network::good().plain(&mut source) } else { self.network.draw(&mut source) }
     }
 }
 
