@@ -154,6 +154,13 @@ pub enum What {
         /// Whether it was accepted.
         accepted: bool,
     },
+    /// What runs beside a holder did something, or something was done for it.
+    Component {
+        /// Beside which holder.
+        holder: usize,
+        /// What, for people.
+        about: String,
+    },
     /// Something that must not happen has happened.
     Violation {
         /// The invariant's name: `S1`.

@@ -132,7 +132,7 @@ impl<'a> Printer<'a> {
                 self.requests.insert(*request, (*holder, verb));
                 return false;
             }
-            What::Violation { .. } => return true,
+            What::Component { .. } | What::Violation { .. } => return true,
             _ => return false,
         };
         self.set(holder, changed);
@@ -223,6 +223,7 @@ impl<'a> Printer<'a> {
                     if *accepted { "accepted" } else { "rejected" }
                 )
             }
+            What::Component { about, .. } => write!(out, "component {}", Clean(about)),
             What::Violation { invariant, about } => {
                 write!(out, "VIOLATION {}: {}", Clean(invariant), Clean(about))
             }
@@ -248,7 +249,8 @@ fn who(what: &What) -> Option<usize> {
         | What::Answered { holder, .. }
         | What::Told { holder, .. }
         | What::Belief { holder, .. }
-        | What::Guarded { holder, .. } => Some(*holder),
+        | What::Guarded { holder, .. }
+        | What::Component { holder, .. } => Some(*holder),
         What::Fault { holder, .. } => *holder,
         What::Arrived { .. } | What::Truth { .. } | What::Violation { .. } => None,
     }
