@@ -2,6 +2,7 @@
 
 use lease_core::MonoTime;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::context::Operation;
 use super::runtime::{Call, Item, Runtime, panicked};
@@ -11,12 +12,16 @@ use crate::world::World;
 
 /// How long a refused connection takes to be noticed, at most.
 const REFUSED_WITHIN: u64 = 20_000_000;
+/// What takes less is not worth a line in a short text.
+const REMARKABLE: u64 = 1_000_000_000;
 
 /// An operation that was sent.
 pub(super) struct Message<S, R> {
     seat: u8,
     incarnation: u32,
     tag: u64,
+    /// In true time.
+    asked_at: u64,
     operation: Operation<S, R>,
     fate: Fate,
     /// What will be delivered.
@@ -41,7 +46,9 @@ impl<S, C: Component<S>> Runtime<'_, S, C> {
         }
         let incarnation = self.places[usize::from(seat)].incarnation;
         let message = self.messages.len();
-        self.messages.push(Message { seat, incarnation, tag, operation, fate, reply: None, settled: false });
+        let asked_at = world.true_time();
+        let (reply, settled) = (None, false);
+        self.messages.push(Message { seat, incarnation, tag, asked_at, operation, fate, reply, settled });
         match world.stands_still(seat) {
             Some(until) => self.schedule(world, until, Item::Leave { message }),
             None => self.leave(world, message),
@@ -58,9 +65,11 @@ impl<S, C: Component<S>> Runtime<'_, S, C> {
             return self.schedule(world, until, Item::Leave { message });
         }
         let (refused, lost) = world.cut_off(seat, true);
-        world.note_component(seat, || {
-            let name = if lost { "lost" } else { fate.deed.name() };
-            format!("sends operation {tag}{}", if name == "carried" { String::new() } else { format!(" [{name}]") })
+        let name = if lost { "request-lost" } else { fate.deed.name() };
+        let plain = name == "carried";
+        world.note_component(seat, plain, || {
+            let fate = if plain { String::new() } else { format!(" [{name}]") };
+            format!("sends operation {tag}{fate}")
         });
         world.fold_fact(u64::from(seat) << 48 ^ message as u64);
         let due = world.local_now(seat).mono.saturating_add(self.simulation.settings.answer_timeout);
@@ -108,7 +117,7 @@ impl<S, C: Component<S>> Runtime<'_, S, C> {
         let reply = match fate.deed {
             Deed::Error(_) | Deed::Throttle(_) | Deed::LateError(_) => Err(SendError::Unknown),
             deed => {
-                let Some(reply) = self.operate(world, message, "") else {
+                let Some(reply) = self.operate(world, message, false) else {
                     return;
                 };
                 let spoiled = matches!(deed, Deed::Masked(_) | Deed::ResetAfter | Deed::Garble(_));
@@ -124,7 +133,7 @@ impl<S, C: Component<S>> Runtime<'_, S, C> {
 
     /// The copy of an operation arrives.
     pub(super) fn arrive_again(&mut self, world: &mut World<'_>, message: usize) {
-        let reply = self.operate(world, message, "once more");
+        let reply = self.operate(world, message, true);
         let fate = self.messages[message].fate;
         if let (Some(reply), Deed::Echo(_)) = (reply, fate.deed) {
             self.messages[message].reply = Some(Ok(reply));
@@ -134,21 +143,18 @@ impl<S, C: Component<S>> Runtime<'_, S, C> {
     }
 
     /// Carries an operation out, and looks at the invariants. `None`: the run is over.
-    pub(super) fn operate(
-        &mut self,
-        world: &mut World<'_>,
-        message: usize,
-        how: &'static str,
-    ) -> Option<C::Reply> {
+    pub(super) fn operate(&mut self, world: &mut World<'_>, message: usize, again: bool) -> Option<C::Reply> {
         let sent = &self.messages[message];
-        let (seat, tag) = (sent.seat, sent.tag);
+        let (seat, tag, asked_at) = (sent.seat, sent.tag, sent.asked_at);
         let shared = &mut self.shared;
         let done = catch_unwind(AssertUnwindSafe(|| (sent.operation)(shared)));
         self.carried_out += 1;
         world.fold_fact(u64::from(seat) << 56 ^ tag << 8 ^ 1);
-        world.note_component(seat, || {
-            let space = if how.is_empty() { "" } else { " " };
-            format!("operation {tag} is carried out{space}{how}")
+        let took = world.true_time() - asked_at;
+        world.note_component(seat, took < REMARKABLE && !again, || {
+            let how = if again { "once more" } else { "carried out" };
+            let seconds = Duration::from_nanos(took).as_secs_f64();
+            format!("its operation {tag} is {how}, {seconds:.6} s after it asked for it")
         });
         let reply = match done {
             Ok(reply) => reply,

@@ -85,8 +85,8 @@
 //!
 //! By default each seed draws its own mix of faults, see [`Swarm`]; a tenth of the runs have none. They go on
 //! for five minutes or more of a run's ten, then everything heals and stays well. None of them breaks the
-//! assumptions that leases rest on, so two terms never overlap; an old term's *operations* do arrive in newer
-//! terms. Half of the partitions cut a machine off from the shared thing, too; the others only from the API
+//! assumptions that leases rest on, so two terms overlap only where somebody has edited or deleted the record
+//! of a live one; but an old term's *operations* arrive in newer terms. Half of the partitions cut a machine off from the shared thing, too; the others only from the API
 //! server. The shared thing never crashes and loses nothing.
 //!
 //! # What stays the same
@@ -114,7 +114,7 @@ use self::runtime::Runtime;
 use self::settings::{Faults, Settings, TTL};
 use crate::oracle::{Invariant, Violation};
 use crate::plan::{Plan, Swarm, mix};
-use crate::trace::Trace;
+use crate::trace::{Entry, Trace, What};
 use crate::world::{Outcome, World};
 
 /// Every so many runs one is run twice, to see that it is the same run.
@@ -337,28 +337,40 @@ impl<S, C: Component<S>> Simulation<S, C> {
         let broken = outcome.violations.iter().find(|violation| counts(violation, released));
         let broken = broken.map(|violation| (violation.at, FailureKind::Lease(violation.clone())));
         let mut failed = [failed, broken].into_iter().flatten().min_by_key(|(at, _)| *at);
-        if failed.is_none()
-            && let Err(kind) = self.judge(&shared, true)
-        {
-            if let Some(trace) = &mut trace {
-                let (invariant, about) = (kind.name().to_owned(), kind.to_string());
-                let what = crate::trace::What::Violation { invariant, about };
-                trace.entries.push(crate::trace::Entry { at: outcome.simulated, what });
-            }
-            failed = Some((outcome.simulated, kind));
+        if failed.is_none() {
+            let judged = self.judge(&shared, true).err();
+            failed = judged.map(|kind| (outcome.simulated, kind));
+        }
+        if let (Some(trace), Some((at, kind))) = (&mut trace, &failed) {
+            end_with(trace, *at, kind);
         }
         Done { plan, failed, shared, carried_out, outcome, trace }
     }
 }
 
-/// Whether a violation is the holders' fault. That somebody holds, and goes on to, is up to components that
-/// give the lease back by themselves.
+/// Ends a trace with what failed.
+fn end_with(trace: &mut Trace, at: u64, kind: &FailureKind) {
+    trace.length = at;
+    trace.healed_at = trace.healed_at.filter(|healed| *healed < at);
+    trace.entries.retain(|entry| entry.at <= at && !matches!(entry.what, What::Violation { .. }));
+    let (invariant, about) = (kind.name().to_owned(), kind.to_string());
+    trace.entries.push(Entry { at, what: What::Violation { invariant, about } });
+}
+
+/// Whether a violation is one that components can suffer from; how holders talk to their API server is the
+/// business of this library's own tests. That somebody holds, and goes on to, is up to components that give the
+/// lease back by themselves.
 const fn counts(violation: &Violation, released: bool) -> bool {
-    let lively = matches!(
-        violation.invariant,
-        Invariant::EventualHolder | Invariant::Stable | Invariant::Takeover | Invariant::FastRelease
-    );
-    !(lively && released)
+    match violation.invariant {
+        Invariant::MutualExclusion
+        | Invariant::TokenGrows
+        | Invariant::FencedResource
+        | Invariant::EventGrammar => true,
+        Invariant::EventualHolder | Invariant::Stable | Invariant::Takeover | Invariant::FastRelease => {
+            !released
+        }
+        _ => false,
+    }
 }
 
 impl<S, C> fmt::Debug for Simulation<S, C> {

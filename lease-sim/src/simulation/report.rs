@@ -191,7 +191,10 @@ impl fmt::Display for Failure {
         writeln!(formatter, "seed {seed} fails after {seconds:.6} s: {kind}")?;
         writeln!(formatter, "to run it again, and to look at its trace: `.seed({seed}).run()`")?;
         if !reproducible {
-            writeln!(formatter, "a second run of this seed went another way: something in it is not simulated")?;
+            writeln!(
+                formatter,
+                "a second run of this seed went another way: something in it is not simulated"
+            )?;
         }
         let Some(trace) = trace else {
             return Ok(());

@@ -126,7 +126,6 @@ impl<'a, S, C: Component<S>> Runtime<'a, S, C> {
 
     /// Ends the run.
     pub(super) fn fail(&mut self, world: &mut World<'_>, kind: FailureKind) {
-        world.note_violation(kind.name(), &kind.to_string());
         world.halt();
         self.failed.get_or_insert((world.true_time(), kind));
     }
@@ -239,7 +238,7 @@ impl<'a, S, C: Component<S>> Runtime<'a, S, C> {
                     let at = world.stands_still(seat).unwrap_or_else(|| world.true_time());
                     self.schedule(world, at, Item::Campaign { seat, incarnation });
                 }
-                Effect::Note(about) => world.note_component(seat, || about),
+                Effect::Note(about) => world.note_component(seat, false, || about),
                 Effect::Fail(about) => return self.fail(world, FailureKind::Invariant(about)),
             }
         }
@@ -284,7 +283,7 @@ impl<'a, S, C: Component<S>> Runtime<'a, S, C> {
                 None
             }
             Item::ArriveLate { message } => {
-                self.operate(world, message, "late");
+                self.operate(world, message, false);
                 None
             }
             Item::Deliver { message } => {
@@ -343,13 +342,13 @@ fn dispatch<S, C: Component<S>>(
 /// Timers and renewals go without saying.
 fn note<R>(world: &mut World<'_>, seat: u8, call: &Call<R>) {
     match call {
-        Call::Began(token) => world.note_component(seat, || format!("hears that term {token} began")),
+        Call::Began(token) => world.note_component(seat, false, || format!("hears that term {token} began")),
         Call::Ended(token, end) => {
-            world.note_component(seat, || format!("hears that term {token} ended: {end:?}"));
+            world.note_component(seat, false, || format!("hears that term {token} ended: {end:?}"));
         }
         Call::Answered(tag, answer) => {
             let what = answer.as_ref().err().map_or_else(|| "a reply".to_owned(), ToString::to_string);
-            world.note_component(seat, || format!("hears of operation {tag}: {what}"));
+            world.note_component(seat, answer.is_ok(), || format!("hears of operation {tag}: {what}"));
         }
         Call::Started | Call::Renewed(_) | Call::Timer(_) | Call::Other(_) => {}
     }
@@ -359,7 +358,9 @@ fn note<R>(world: &mut World<'_>, seat: u8, call: &Call<R>) {
 pub(super) fn panicked(payload: Box<dyn Any + Send>) -> FailureKind {
     let text = match payload.downcast::<String>() {
         Ok(text) => *text,
-        Err(payload) => payload.downcast_ref::<&str>().map_or("a panic without words", |text| text).to_owned(),
+        Err(payload) => {
+            payload.downcast_ref::<&str>().map_or("a panic without words", |text| text).to_owned()
+        }
     };
     FailureKind::Panic(text)
 }

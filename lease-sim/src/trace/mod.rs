@@ -160,6 +160,8 @@ pub enum What {
         holder: usize,
         /// What, for people.
         about: String,
+        /// It is what happens all the time: short texts leave it out.
+        routine: bool,
     },
     /// Something that must not happen has happened.
     Violation {

@@ -16,8 +16,8 @@ use std::fmt::{self, Write};
 use super::{Entry, Trace, What};
 
 impl Trace {
-    /// The run as lines; `short`: only what changes who runs, who holds and whom the record names, and
-    /// violations.
+    /// The run as lines; `short`: only what changes who runs, who holds and whom the record names, what
+    /// components do out of the ordinary, and violations.
     #[must_use]
     pub fn to_text(&self, short: bool) -> String {
         let mut text = String::new();
@@ -132,7 +132,8 @@ impl<'a> Printer<'a> {
                 self.requests.insert(*request, (*holder, verb));
                 return false;
             }
-            What::Component { .. } | What::Violation { .. } => return true,
+            What::Component { routine, .. } => return !routine,
+            What::Violation { .. } => return true,
             _ => return false,
         };
         self.set(holder, changed);

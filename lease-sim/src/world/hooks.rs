@@ -179,15 +179,10 @@ impl<'p> World<'p> {
     }
 
     /// Notes what a component does, for people.
-    pub(crate) fn note_component(&mut self, seat: u8, about: impl FnOnce() -> String) {
+    pub(crate) fn note_component(&mut self, seat: u8, routine: bool, about: impl FnOnce() -> String) {
         if self.trace.is_some() {
-            self.note(What::Component { holder: seat.into(), about: about() });
+            self.note(What::Component { holder: seat.into(), about: about(), routine });
         }
-    }
-
-    /// Notes that something of the user's does not hold.
-    pub(crate) fn note_violation(&mut self, name: &str, about: &str) {
-        self.note(What::Violation { invariant: name.to_owned(), about: about.to_owned() });
     }
 }
 
