@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::text::{string, write_string};
+use super::text::write_string;
 use crate::problem::Malformation;
 
 /// The objects that are written anew in a PUT, so that their fields are known one by one.
@@ -48,25 +48,25 @@ impl Span {
 #[derive(Clone, Copy, Debug)]
 struct Field {
     section: Section,
-    /// Whether the key is written with escapes.
-    escaped: bool,
-    /// With its quotes.
-    key: Span,
+    key: Key,
     value: Span,
 }
 
-impl Field {
-    fn key<'a>(&self, body: &'a str) -> Cow<'a, str> {
-        if self.escaped {
-            return string(self.key.of(body)).unwrap_or_default();
-        }
-        Cow::Borrowed(Span { start: self.key.start + 1, end: self.key.end - 1 }.of(body))
-    }
+#[derive(Clone, Copy, Debug)]
+enum Key {
+    /// Between its quotes.
+    Plain(Span),
+    /// One with escapes, by its number.
+    Escaped(u32),
 }
 
 /// All fields of all sections, in the order in which they came; of a repeated key the last one counts.
 #[derive(Clone, Debug)]
-pub(super) struct Fields(Vec<Field>);
+pub(super) struct Fields {
+    list: Vec<Field>,
+    /// The keys with escapes, without them.
+    escaped: Vec<String>,
+}
 
 /// The raw values of the fields that mean something to us.
 #[derive(Clone, Debug, Default)]
@@ -127,22 +127,19 @@ const USUAL: usize = 24;
 /// One pass over a body.
 struct Walk<'de> {
     text: &'de str,
-    fields: Vec<Field>,
+    fields: Fields,
     known: Known<'de>,
-    /// A key was no text: a lone surrogate.
-    bad_key: bool,
 }
 
 /// Finds the fields of a Lease.
 pub(super) fn find(text: &str) -> Result<(Fields, Known<'_>), Malformation> {
-    let (fields, known) = (Vec::with_capacity(USUAL), Known::default());
-    let mut walk = Walk { text, fields, known, bad_key: false };
+    let fields = Fields { list: Vec::with_capacity(USUAL), escaped: Vec::new() };
+    let mut walk = Walk { text, fields, known: Known::default() };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let walked = Object { section: Section::Top, walk: &mut walk }.deserialize(&mut deserializer);
     match walked.and_then(|()| deserializer.end()) {
-        Ok(()) if walk.bad_key => Err(Malformation::NotJson),
-        Ok(()) => Ok((Fields(walk.fields), walk.known)),
-        Err(error) if error.is_data() && !walk.bad_key => Err(Malformation::NotALease),
+        Ok(()) => Ok((walk.fields, walk.known)),
+        Err(error) if error.is_data() => Err(Malformation::NotALease),
         Err(_) => Err(Malformation::NotJson),
     }
 }
@@ -161,8 +158,8 @@ impl<'de> Walk<'de> {
             field.section == section
                 || (section == Section::Metadata && field.section == Section::Annotations)
         };
-        if self.fields.iter().any(within) {
-            self.fields.retain(|field| !within(field));
+        if self.fields.list.iter().any(within) {
+            self.fields.list.retain(|field| !within(field));
         }
     }
 
@@ -176,11 +173,8 @@ impl<'de> Walk<'de> {
         }
     }
 
-    fn note(&mut self, section: Section, key: &str, raw_key: &str, value: &'de str) {
-        let place = |part| Span::within(self.text, part);
-        // Every escape is longer than what it stands for.
-        let escaped = raw_key.len() != key.len() + 2;
-        self.fields.push(Field { section, escaped, key: place(raw_key), value: place(value) });
+    fn note(&mut self, section: Section, key: &str, place: Key, value: &'de str) {
+        self.fields.list.push(Field { section, key: place, value: Span::within(self.text, value) });
         let Known { api_version, kind, metadata, annotations, spec } = &mut self.known;
         let place = match (section, key) {
             (Section::Top, "apiVersion") => api_version,
@@ -237,46 +231,89 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(raw_key) = map.next_key::<&'de RawValue>()? {
-            let key = string(raw_key.get()).unwrap_or_else(|| {
-                self.walk.bad_key = true;
-                Cow::Borrowed("")
-            });
+        while let Some(Text(key)) = map.next_key()? {
             if let Some(section) = Walk::opens(self.section, &key) {
                 map.next_value_seed(Object { section, walk: &mut *self.walk })?;
-            } else {
-                let value = map.next_value::<&'de RawValue>()?;
-                self.walk.note(self.section, &key, raw_key.get(), value.get());
+                continue;
+            }
+            let value = map.next_value::<&'de RawValue>()?.get();
+            match key {
+                Cow::Borrowed(key) => {
+                    let place = Key::Plain(Span::within(self.walk.text, key));
+                    self.walk.note(self.section, key, place, value);
+                }
+                Cow::Owned(key) => {
+                    let escaped = &self.walk.fields.escaped;
+                    let place = Key::Escaped(u32::try_from(escaped.len()).unwrap_or(u32::MAX));
+                    self.walk.note(self.section, &key, place, value);
+                    self.walk.fields.escaped.push(key);
+                }
             }
         }
         Ok(())
     }
 }
 
+/// A key, borrowed unless it has escapes.
+struct Text<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
 impl Fields {
     /// Writes the fields of one section but those in `without`, sorted by key, each followed by a comma.
     pub(super) fn write_all_but(&self, section: Section, without: &[&str], body: &str, json: &mut String) {
-        let mut sorted: Vec<(Cow<'_, str>, &Field)> = Vec::with_capacity(USUAL / 2);
-        for field in self.0.iter().filter(|field| field.section == section) {
-            let key = field.key(body);
-            if !without.contains(&&*key) {
+        let mut sorted: Vec<(&str, &Field)> = Vec::with_capacity(USUAL / 2);
+        for field in self.list.iter().filter(|field| field.section == section) {
+            let key = self.key(field, body);
+            if !without.contains(&key) {
                 sorted.push((key, field));
             }
         }
         // Stable: of equal keys the last one to come is the last one here.
-        sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sorted.sort_by_key(|(key, _)| *key);
         for (index, (key, field)) in sorted.iter().enumerate() {
             if sorted.get(index + 1).is_some_and(|(next, _)| next == key) {
                 continue;
             }
-            if !field.escaped && field.key.end + 1 == field.value.start {
-                json.push_str(Span { start: field.key.start, end: field.value.end }.of(body));
-            } else {
-                write_string(key, json);
-                json.push(':');
-                json.push_str(field.value.of(body));
+            match field.key {
+                // Nothing but `":` between the two: what came is what is written.
+                Key::Plain(place) if place.end + 2 == field.value.start => {
+                    json.push_str(Span { start: place.start - 1, end: field.value.end }.of(body));
+                }
+                _ => {
+                    write_string(key, json);
+                    json.push(':');
+                    json.push_str(field.value.of(body));
+                }
             }
             json.push(',');
+        }
+    }
+
+    fn key<'a>(&'a self, field: &Field, body: &'a str) -> &'a str {
+        match field.key {
+            Key::Plain(place) => place.of(body),
+            Key::Escaped(number) => self.escaped.get(number as usize).map_or("", String::as_str),
         }
     }
 }

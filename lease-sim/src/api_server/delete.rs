@@ -121,7 +121,8 @@ impl Fields for DeleteOptions {
     fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
             "preconditions" => {
-                let preconditions = map.next_value::<object::Object<Preconditions>>()?.0;
+                let mut preconditions = Preconditions::default();
+                map.next_value_seed(object::Place(&mut preconditions))?;
                 (self.uid, self.resource_version) = (preconditions.uid, preconditions.resource_version);
             }
             "orphanDependents" => self.orphan_dependents = map.next_value()?,

@@ -327,19 +327,19 @@ fn decode(call: &Call<'_>) -> Result<LeaseObject, Refusal> {
             undecodable("Lease", &parse, call.body)
         }
     })?;
-    let kind_fits = matches!(body.kind.as_str(), "" | "Lease");
-    if kind_fits && matches!(body.api_version.as_str(), "" | "coordination.k8s.io/v1") {
+    let (kind, api_version) = (&*body.kind.0, &*body.api_version.0);
+    if matches!(kind, "" | "Lease") && matches!(api_version, "" | "coordination.k8s.io/v1") {
         return Ok(body.lease);
     }
-    let version = body.api_version.rsplit('/').next().unwrap_or_default();
-    let why = if body.api_version == "v1" && matches!(body.kind.as_str(), "Pod" | "ConfigMap" | "Namespace") {
-        format!("converting (v1.{}) to (coordination.Lease): unknown conversion", body.kind)
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let why = if api_version == "v1" && matches!(kind, "Pod" | "ConfigMap" | "Namespace") {
+        format!("converting (v1.{kind}) to (coordination.Lease): unknown conversion")
     } else {
-        format!("no kind \"{}\" is registered for version \"{}\"", body.kind, body.api_version)
+        format!("no kind \"{kind}\" is registered for version \"{api_version}\"")
     };
     Err(Failure::bad_request(format!(
         "{} in version \"{version}\" cannot be handled as a Lease: {why}",
-        if body.kind.is_empty() { "Lease" } else { &body.kind }
+        if kind.is_empty() { "Lease" } else { kind }
     )))
 }
 

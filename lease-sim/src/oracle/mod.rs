@@ -57,6 +57,8 @@ struct Record {
     state: u64,
     /// It is being deleted.
     terminating: bool,
+    /// Somebody removed what tells its author that it is the author.
+    stripped: bool,
     /// When somebody last meddled so that a live term can be taken.
     meddled_at: Option<u64>,
     /// When it was last taken out of its author's hands, even if nobody can hold it yet.

@@ -116,7 +116,7 @@ impl Oracle {
         self.free_to_send(who);
         if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
             self.seats[usize::from(who)].denied = sent;
-            if self.record.author == Some(process) && !self.record.terminating {
+            if self.record.author == Some(process) && !self.record.terminating && !self.record.stripped {
                 self.violate(at, Invariant::NoMeansNo, || {
                     format!("holder {who} says {outcome:?}, but the record names it")
                 });

@@ -9,6 +9,8 @@ use crate::plan::mix;
 
 /// Annotations that are ours.
 const OURS: &str = "lease-core.rs/";
+/// What tells an incarnation its own record.
+const NONCE: &str = "lease-core.rs/nonce";
 /// The mark of an object that nobody may hold yet.
 const QUARANTINE: &str = "lease-core.rs/quarantine";
 /// The longest that a record's own duration is believed in a simulation, beside the longest ttl of the fleet.
@@ -94,6 +96,8 @@ impl Oracle {
     }
 
     fn remember(&mut self, at: u64, after: &Snapshot) {
+        let nonce = |object: &LeaseObject| object.meta.annotations.contains_key(NONCE);
+        self.record.stripped = after.as_ref().is_some_and(|(object, _)| !nonce(object));
         match after {
             None => self.author(at, None),
             // It still names its author, who has to let go of it.

@@ -244,6 +244,10 @@ pub(super) fn heal(world: &mut World<'_>) {
             seat.paused_until = world.now;
             world.queue.push(world.now, Happening::Resume { seat: index });
         }
+        let incarnation = seat.incarnation;
+        if seat.machine.is_some() {
+            world.queue.push(world.now + 1, Happening::Command { seat: index, incarnation });
+        }
         if usize::from(index) < world.plan.holders.len() {
             world.start(index);
         }

@@ -467,8 +467,18 @@ impl<'p> World<'p> {
             Event::AttemptEnded {
                 command: Command::TryAcquire,
                 outcome: AttemptOutcome::Denied(_) | AttemptOutcome::Failed(_),
-            } if matches!(place_drive, Drive::TryAcquire(_)) => self.again(seat),
+            } if self.tries_again(place_drive) => self.again(seat),
             _ => {}
+        }
+    }
+
+    /// Whether an application tries again when an attempt has failed. An impatient one does when its patience
+    /// ends, which it no longer does after the faults.
+    const fn tries_again(&self, drive: Drive) -> bool {
+        match drive {
+            Drive::Campaign => false,
+            Drive::TryAcquire(_) => true,
+            Drive::Impatient(_) => self.healed,
         }
     }
 
