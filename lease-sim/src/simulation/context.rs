@@ -111,7 +111,8 @@ impl<S, R> Context<'_, S, R> {
 
     /// Asks for the lease again after a [`release`](Self::release), the way the plan has this holder ask:
     /// by a campaign, or by single attempts. Without a release there is no need to: holders ask by themselves
-    /// when they start, and again after a loss.
+    /// when they start, and again after a loss. The impatient ones of a plan, which give an attempt up and try
+    /// again later, may do so after a release, too.
     pub fn campaign(&mut self) {
         self.effects.push(Effect::Campaign);
     }

@@ -86,7 +86,7 @@
 //! By default each seed draws its own mix of faults, see [`Swarm`]; a tenth of the runs have none. They go on
 //! for five minutes or more of a run's ten, then everything heals and stays well. None of them breaks the
 //! assumptions that leases rest on, so two terms overlap only where somebody has edited or deleted the record
-//! of a live one; but an old term's *operations* arrive in newer terms. Half of the partitions cut a machine off from the shared thing, too; the others only from the API
+//! of a live one ([`retain_faults`](Simulation::retain_faults) leaves that out); but an old term's *operations* arrive in newer terms. Half of the partitions cut a machine off from the shared thing, too; the others only from the API
 //! server. The shared thing never crashes and loses nothing.
 //!
 //! # What stays the same
@@ -113,13 +113,14 @@ use self::report::Details;
 use self::runtime::Runtime;
 use self::settings::{Faults, Settings, TTL};
 use crate::oracle::{Invariant, Violation};
-use crate::plan::{Plan, Swarm, mix};
+use crate::plan::{FaultKind, Plan, Swarm, mix};
 use crate::trace::{Entry, Trace, What};
 use crate::world::{Outcome, World};
 
 /// Every so many runs one is run twice, to see that it is the same run.
 const TWICE: u64 = 64;
 
+type Filter = Box<dyn Fn(&FaultKind) -> bool>;
 type Rule<S> = Box<dyn Fn(&S) -> Result<(), String>>;
 
 /// Simulations of one setup, seed by seed. Made by [`World::builder`]; see the [module](self).
@@ -130,6 +131,7 @@ pub struct Simulation<S = (), C = Bystander> {
     component: Box<dyn Fn(usize) -> C>,
     invariants: Vec<Rule<S>>,
     endings: Vec<Rule<S>>,
+    keeps: Option<Filter>,
 }
 
 impl World<'_> {
@@ -142,6 +144,7 @@ impl World<'_> {
             component: Box::new(|_| Bystander),
             invariants: Vec::new(),
             endings: Vec::new(),
+            keeps: None,
         }
     }
 }
@@ -157,6 +160,7 @@ impl<S, C> Simulation<S, C> {
             component: Box::new(|_| Bystander),
             invariants: Vec::new(),
             endings: Vec::new(),
+            keeps: self.keeps,
         }
     }
 
@@ -169,6 +173,7 @@ impl<S, C> Simulation<S, C> {
             component: Box::new(make),
             invariants: self.invariants,
             endings: self.endings,
+            keeps: self.keeps,
         }
     }
 
@@ -253,6 +258,15 @@ impl<S, C> Simulation<S, C> {
         self
     }
 
+    /// Leaves out the faults for which this says no, of those that have an instant: what is done to single
+    /// messages stays. To see which of them a failure needs, and for what a component need not survive:
+    /// somebody who edits the record of a live term ([`FaultKind::Admin`], [`FaultKind::Namespace`]) makes two
+    /// terms overlap, for one.
+    pub fn retain_faults(mut self, keeps: impl Fn(&FaultKind) -> bool + 'static) -> Self {
+        self.keeps = Some(Box::new(keeps));
+        self
+    }
+
     /// After how long an operation without a reply is answered with [`SendError::Unknown`], by the clock of
     /// the sender's machine; default 5 s. Too short, and slow replies count as unknown; too long, and a
     /// component that waits for one before it goes on does nothing for the rest of its term.
@@ -325,7 +339,10 @@ impl<S, C: Component<S>> Simulation<S, C> {
     }
 
     fn run_seed(&self, seed: u64, traced: bool) -> Done<S> {
-        let plan = self.settings.plan(seed);
+        let mut plan = self.settings.plan(seed);
+        if let Some(keeps) = &self.keeps {
+            plan.faults.retain(|fault| keeps(&fault.what));
+        }
         let mut world = World::new(&plan).to_the_end();
         if traced {
             world = world.traced(&format!("seed {seed}"));

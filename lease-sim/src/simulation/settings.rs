@@ -79,15 +79,17 @@ fn rescale(holders: &mut [HolderPlan], ttl: u64) {
     let bound = |holders: &[HolderPlan]| holders.iter().map(HolderPlan::most_rate).min().unwrap_or(0);
     let before = bound(holders);
     for holder in &mut *holders {
-        let old = u128::from(holder.ttl);
-        let share = |span: u64| (u128::from(span) * u128::from(ttl) / old) as u64;
-        holder.margin = share(holder.margin);
-        holder.request_timeout = share(holder.request_timeout);
-        holder.takeover_delay = share(holder.takeover_delay);
-        if let Drive::TryAcquire(every) = &mut holder.drive {
-            *every = share(*every).max(1);
+        let HolderPlan { ttl: old, margin, request_timeout, takeover_delay, drive, .. } = holder;
+        let share = |span: &mut u64| *span = (u128::from(*span) * u128::from(ttl) / u128::from(*old)) as u64;
+        share(margin);
+        share(request_timeout);
+        share(takeover_delay);
+        if let Drive::TryAcquire(every) | Drive::Impatient(every) = drive {
+            share(every);
+            *every = (*every).max(1);
         }
-        holder.ttl = ttl;
+        *old = ttl;
+        holder.quarantine = holder.duration();
     }
     // Seconds that were rounded up may have allowed a clock to be worse than these margins bear. A clock that
     // was drawn to break the assumption still does.
@@ -128,5 +130,53 @@ fn cut(what: &mut FaultKind, most: u64) {
         | FaultKind::LabelStorm { span, .. }
         | FaultKind::Namespace { span } => *span = (*span).min(most),
         _ => debug_assert!(what.span().is_none(), "{what:?} lasts and is not cut"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(ttl: Duration, length: Option<Duration>) -> Settings {
+        Settings { ttl: Some(ttl), length, ..Settings::default() }
+    }
+
+    #[test]
+    fn another_time_to_live_keeps_every_plan_valid_and_within_the_assumptions() {
+        for millis in [2_000, 2_001, 7_500, 15_000, 300_000] {
+            let settings = settings(Duration::from_millis(millis), None);
+            for seed in 0..200 {
+                let plan = settings.plan(seed);
+                assert!(plan.holders.iter().all(|holder| holder.ttl == millis));
+                assert_eq!(plan.broken_assumptions(), [], "seed {seed}, ttl {millis} ms");
+                // Settings that are not valid panic here.
+                let _ = crate::world::World::new(&plan);
+            }
+        }
+    }
+
+    #[test]
+    fn no_fault_outlives_the_faults_of_a_plan_of_another_length() {
+        for seconds in [10, 100, 86_400] {
+            let settings = settings(Duration::from_secs(15), Some(Duration::from_secs(seconds)));
+            for seed in 0..200 {
+                let plan = settings.plan(seed);
+                assert_eq!(plan.length, seconds * 1_000_000_000);
+                assert!(plan.heals_at < plan.length);
+                for fault in &plan.faults {
+                    let end = fault.at + fault.what.span().unwrap_or(0);
+                    assert!(end <= plan.heals_at, "seed {seed}: {fault:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_calm_plan_has_no_faults() {
+        let settings = Settings { faults: Faults::Calm, ..Settings::default() };
+        for seed in 0..50 {
+            let plan = settings.plan(seed);
+            assert_eq!((plan.faults, plan.network), (Vec::new(), Network::good()));
+        }
     }
 }

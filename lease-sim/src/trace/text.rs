@@ -224,7 +224,7 @@ impl<'a> Printer<'a> {
                     if *accepted { "accepted" } else { "rejected" }
                 )
             }
-            What::Component { about, .. } => write!(out, "component {}", Clean(about)),
+            What::Component { about, .. } => write!(out, "component: {}", Clean(about)),
             What::Violation { invariant, about } => {
                 write!(out, "VIOLATION {}: {}", Clean(invariant), Clean(about))
             }

@@ -6,7 +6,7 @@ use lease_core::{Event, Held, MonoTime, Now};
 
 use super::seat::Machine;
 use super::{Happening, Queue, World};
-use crate::plan::{Fate, FaultKind, Plan, Seeded, Way, mix};
+use crate::plan::{Deed, Fate, FaultKind, Plan, Seeded, Way, mix};
 use crate::trace::What;
 
 /// The domain of what happens to messages that are not a holder's.
@@ -142,7 +142,15 @@ impl<'p> World<'p> {
     pub(crate) fn fate_of(&self, seat: u8, incarnation: u32, number: u64) -> Fate {
         let domain = mix(u64::from(seat) << 32 | u64::from(incarnation)) ^ number;
         let mut source = Seeded::new(self.plan.seed ^ domain, COMPONENT);
-        if self.healed { self.plan.network.plain(&mut source) } else { self.plan.network.draw(&mut source) }
+        if self.healed {
+            return self.plan.network.plain(&mut source);
+        }
+        let mut fate = self.plan.network.draw(&mut source);
+        if matches!(fate.deed, Deed::Stale(_)) {
+            // What is stale is for the shared thing to say.
+            fate.deed = Deed::Carry;
+        }
+        fate
     }
 
     /// How long a component's message takes at present.

@@ -284,7 +284,7 @@ function describe(model, entry) {
     }
     case "fault": return clean(entry.kind) + (entry.about ? ": " + clean(entry.about) : "");
     case "guarded": return "guarded write with token " + entry.token + (entry.accepted ? " accepted" : " rejected");
-    case "component": return "component " + clean(entry.about);
+    case "component": return "component: " + clean(entry.about);
     case "violation": return clean(entry.invariant) + ": " + clean(entry.about);
     default: return clean(entry.what);
   }
