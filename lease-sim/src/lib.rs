@@ -3,6 +3,7 @@
 //! * [`api_server`]: a pure model of the Kubernetes Lease API. No I/O, no clock: for simulations.
 //! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of
 //!   clients.
+//! * [`simulation`]: your own code beside simulated leases, with everything going wrong that can.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -14,5 +15,6 @@ pub mod listener;
 pub mod oracle;
 pub mod plan;
 pub mod protocol;
+pub mod simulation;
 pub mod trace;
 pub mod world;

@@ -154,6 +154,15 @@ pub enum What {
         /// Whether it was accepted.
         accepted: bool,
     },
+    /// What runs beside a holder did something, or something was done for it.
+    Component {
+        /// Beside which holder.
+        holder: usize,
+        /// What, for people.
+        about: String,
+        /// It is what happens all the time: short texts leave it out.
+        routine: bool,
+    },
     /// Something that must not happen has happened.
     Violation {
         /// The invariant's name: `S1`.

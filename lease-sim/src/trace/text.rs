@@ -16,8 +16,8 @@ use std::fmt::{self, Write};
 use super::{Entry, Trace, What};
 
 impl Trace {
-    /// The run as lines; `short`: only what changes who runs, who holds and whom the record names, and
-    /// violations.
+    /// The run as lines; `short`: only what changes who runs, who holds and whom the record names, what
+    /// components do out of the ordinary, and violations.
     #[must_use]
     pub fn to_text(&self, short: bool) -> String {
         let mut text = String::new();
@@ -132,6 +132,7 @@ impl<'a> Printer<'a> {
                 self.requests.insert(*request, (*holder, verb));
                 return false;
             }
+            What::Component { routine, .. } => return !routine,
             What::Violation { .. } => return true,
             _ => return false,
         };
@@ -223,6 +224,7 @@ impl<'a> Printer<'a> {
                     if *accepted { "accepted" } else { "rejected" }
                 )
             }
+            What::Component { about, .. } => write!(out, "component: {}", Clean(about)),
             What::Violation { invariant, about } => {
                 write!(out, "VIOLATION {}: {}", Clean(invariant), Clean(about))
             }
@@ -248,7 +250,8 @@ fn who(what: &What) -> Option<usize> {
         | What::Answered { holder, .. }
         | What::Told { holder, .. }
         | What::Belief { holder, .. }
-        | What::Guarded { holder, .. } => Some(*holder),
+        | What::Guarded { holder, .. }
+        | What::Component { holder, .. } => Some(*holder),
         What::Fault { holder, .. } => *holder,
         What::Arrived { .. } | What::Truth { .. } | What::Violation { .. } => None,
     }

@@ -7,11 +7,13 @@
 mod carry;
 mod clock;
 mod faults;
+mod hooks;
 mod outcome;
 mod queue;
 mod replies;
 mod seat;
 
+pub(crate) use hooks::{Hooks, Moment, Wish};
 pub use outcome::{Outcome, Run};
 
 use bytes::Bytes;
@@ -76,6 +78,8 @@ pub struct World<'p> {
     counts: Counts,
     trace: Option<Trace>,
     stop_at_violation: bool,
+    /// What runs beside the holders.
+    hooks: Option<Box<dyn Hooks + 'p>>,
 }
 
 impl<'p> World<'p> {
@@ -112,6 +116,7 @@ impl<'p> World<'p> {
             counts: Counts::default(),
             trace: None,
             stop_at_violation: true,
+            hooks: None,
         };
         world.begin();
         world
@@ -213,6 +218,7 @@ impl<'p> World<'p> {
             Happening::FaultEnds { index } => faults::ends(self, index),
             Happening::Label { until, every } => faults::label(self, until, every),
             Happening::Guarded { seat, token } => self.guarded(seat, token),
+            Happening::Component { id } => self.hook(Moment::Due { id }),
             Happening::Heal => self.heal(),
             Happening::Settled => self.check_settled(),
             Happening::Ending => self.end(),
@@ -229,6 +235,7 @@ impl<'p> World<'p> {
         let process = place.process(seat);
         self.oracle.started(self.now, process);
         self.note(What::Started { holder: seat.into(), incarnation: process.incarnation });
+        self.hook(Moment::Started { seat });
         self.command(seat);
     }
 
@@ -339,6 +346,8 @@ impl<'p> World<'p> {
         if place.paused_until > self.now || place.machine.is_none() {
             return;
         }
+        self.hook(Moment::Resumed { seat });
+        let place = &mut self.seats[usize::from(seat)];
         let mut inbox = std::mem::take(&mut place.inbox);
         let overdue = place.wake_at.is_some_and(|due| due <= self.now);
         // A process that wakes up sees its timers or its sockets first, as it happens.
@@ -450,6 +459,7 @@ impl<'p> World<'p> {
         if self.trace.is_some() {
             self.note(What::Told { holder: seat.into(), event: format!("{event:?}") });
         }
+        self.hook(Moment::Told { seat, event });
         match event {
             Event::Acquired { .. } => self.counts.terms += 1,
             Event::Lost { .. } => self.again(seat),
@@ -657,6 +667,7 @@ impl<'p> World<'p> {
         place.inbox.clear();
         self.oracle.died(self.now, seat);
         self.note(What::Crashed { holder: seat.into() });
+        self.hook(Moment::Crashed { seat });
     }
 
     fn check_followed(&mut self) {

@@ -36,6 +36,8 @@ pub(crate) enum Happening {
     Label { until: u64, every: u64 },
     /// A write with a fencing token reaches the resource that checks them.
     Guarded { seat: u8, token: u64 },
+    /// Something of what runs beside the holders is due.
+    Component { id: u64 },
     /// All faults end.
     Heal,
     /// Somebody has to hold by now.
@@ -49,7 +51,7 @@ pub(crate) enum Happening {
 /// The queue.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    pub(super) heap: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     sequence: u64,
 }
 

@@ -13,13 +13,14 @@ const KINDS = [
   ["processes", "Processes"],
   ["faults", "Faults"],
   ["guarded", "Guarded writes"],
+  ["components", "Components"],
   ["violations", "Violations"],
 ];
 
 const KIND_OF = {
   started: "processes", crashed: "processes", paused: "processes",
   command: "commands", told: "events", belief: "beliefs", truth: "record",
-  fault: "faults", guarded: "guarded", violation: "violations",
+  fault: "faults", guarded: "guarded", component: "components", violation: "violations",
 };
 
 // Names come from anywhere: what does not print, and what turns the reading direction round, is made visible.
@@ -85,6 +86,7 @@ function note(model, entry, index) {
       return;
     case "command":
     case "told":
+    case "component":
       if (lane) lane.marks.push({ at, entry: index, look: lookOf(entry) });
       return;
     case "guarded":
@@ -237,6 +239,7 @@ function overlaps(model) {
 
 function lookOf(entry) {
   if (entry.what === "command") return "command";
+  if (entry.what === "component") return "event";
   const event = entry.event;
   if (/^acquired/i.test(event)) return "acquired";
   if (/^lost/i.test(event)) return "ended";
@@ -281,6 +284,7 @@ function describe(model, entry) {
     }
     case "fault": return clean(entry.kind) + (entry.about ? ": " + clean(entry.about) : "");
     case "guarded": return "guarded write with token " + entry.token + (entry.accepted ? " accepted" : " rejected");
+    case "component": return "component: " + clean(entry.about);
     case "violation": return clean(entry.invariant) + ": " + clean(entry.about);
     default: return clean(entry.what);
   }
