@@ -1,12 +1,15 @@
 //! A deterministic simulator for Kubernetes Lease holders, and an embedded API server for tests.
 //!
 //! * [`api_server`]: a pure model of the Kubernetes Lease API. No I/O, no clock: for simulations.
+//! * `explore` (feature `explore`, on by default): all schedules of small configurations, exhaustively.
 //! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of
 //!   clients.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 pub mod api_server;
+#[cfg(feature = "explore")]
+pub mod explore;
 #[cfg(feature = "listener")]
 pub mod listener;
 pub mod protocol;
