@@ -115,6 +115,11 @@ impl Attempts {
         (self.ring.iter(), self.shown.as_ref())
     }
 
+    #[cfg(feature = "explore")]
+    pub(crate) fn highest(&self) -> Option<WallTime> {
+        self.highest
+    }
+
     /// The `acquireTime`s of POSTs without a known outcome.
     #[cfg(feature = "explore")]
     pub(crate) fn open(&self) -> impl Iterator<Item = WallTime> {

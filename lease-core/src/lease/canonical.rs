@@ -23,6 +23,9 @@ pub trait View {
     /// A plain number. Always the whole truth.
     fn number(&mut self, number: u64);
 
+    /// Whether that is now or past.
+    fn is_due(&self, at: MonoTime) -> bool;
+
     /// Something becomes due then. The machine compares it with the present and with nothing else: whatever
     /// is due already is due, no matter for how long.
     fn deadline(&mut self, at: MonoTime);
@@ -31,8 +34,18 @@ pub trait View {
     /// `lasts` from them: beyond that age only their order matters.
     fn emission(&mut self, at: MonoTime, lasts: Duration);
 
-    /// A `renewTime` or `acquireTime`. The machine asks for equality, and under rule (b) for its age.
+    /// A `renewTime`. The machine asks for equality, and under rule (b) for its age.
     fn stamp(&mut self, stamp: WallTime);
+
+    /// An `acquireTime`. The machine asks for equality, where somebody stripped a record of its nonce, and to
+    /// learn that a POST of its own has landed, which only a release wants to know.
+    fn acquired(&mut self, stamp: WallTime) {
+        self.stamp(stamp);
+    }
+
+    /// The highest stamp that was handed out: the next one is the wall clock's, or the one after this where
+    /// the wall clock stands or steps back. Nothing to describe where no wall clock does.
+    fn highest_stamp(&mut self, _stamp: Option<WallTime>) {}
 
     /// A `resourceVersion` that is compared with those of records that are yet to come.
     fn version(&mut self, version: &str);
@@ -46,8 +59,14 @@ pub trait View {
     /// Who holds. The machine asks for equality.
     fn identity(&mut self, identity: &Identity);
 
-    /// Whether a record that is yet to come, by whatever way, can carry this stamp.
+    /// Whether a record that is yet to come, by whatever way, can carry this `renewTime`.
     fn can_show(&self, stamp: WallTime) -> bool;
+
+    /// Whether a record that is yet to come, by whatever way, can carry this `acquireTime`.
+    fn can_show_acquired(&self, stamp: WallTime) -> bool;
+
+    /// Whether the machine may yet be told to release. If not, what a release would clean up is left out.
+    fn can_release(&self) -> bool;
 }
 
 impl Lease {
@@ -64,37 +83,34 @@ impl Lease {
     /// fewer than 32 writes are under way.
     ///
     /// Left out are what only events tell (the causes of trouble, what a term was acquired from, the holder
-    /// told last), the counters, ids of requests, stamps and attempts that no record can show any more, and
-    /// since when a record has been seen that no read can show again. Only for model checkers.
+    /// told last), the counters, ids of requests, attempts that no record can show any more, what is known of
+    /// a record that no read can show again and that is not written over either, and what only an answer
+    /// could use that comes too late by now. Only for model checkers.
     pub fn describe(&self, view: &mut impl View) {
         view.nonce(self.nonce.0);
         let goals = &self.goals;
-        let flags = [goals.attempt, goals.campaign, self.has_read, self.litter];
+        let flags = [goals.attempt, goals.campaign, self.has_read];
         flags.into_iter().for_each(|flag| view.number(flag.into()));
-        view.number(self.failures.min(self.most_failures()).into());
+        let config = &self.config;
+        let most = doublings(config.acquire_retry_delay(), config.poll_interval());
+        view.number(self.failures.min(most).into());
         self.describe_attempts(view);
         self.describe_state(view);
         self.describe_step(view);
         self.describe_observation(view);
-        describe_version(self.open_update.as_ref(), view);
+        if view.can_release() || matches!(self.state, State::Releasing(_)) {
+            self.describe_litter(view);
+        }
         match self.last_token {
             Some(token) => view.version(&token.to_string()),
             None => view.number(0),
         }
     }
 
-    /// From this many failures in a row on every pause is as long as the one before.
+    /// A term or release with more failures in a row than this behaves as with so many: the first is told
+    /// apart, and the pauses grow only so far.
     fn most_failures(&self) -> u32 {
-        let doublings = |base: Duration, most: Duration| {
-            let mut failures = 2;
-            while failures < 17 && base.saturating_mul(1 << (failures - 1)) < most {
-                failures += 1;
-            }
-            failures
-        };
-        let config = &self.config;
-        let acquiring = doublings(config.acquire_retry_delay(), config.poll_interval());
-        acquiring.max(doublings(config.retry_delay(), config.renew_interval()))
+        doublings(self.config.retry_delay(), self.config.renew_interval()).max(1)
     }
 
     fn describe_attempts(&self, view: &mut impl View) {
@@ -117,10 +133,17 @@ impl Lease {
             view.number((attempt.episode == self.episode).into());
             view.number(attempt.begins_term.into());
         }
+        view.highest_stamp(self.attempts.highest());
+    }
+
+    /// What a release asks for.
+    fn describe_litter(&self, view: &mut impl View) {
+        view.number(self.litter.into());
+        describe_version(self.open_update.as_ref(), view);
         let mut never_settled = false;
         for stamp in self.attempts.open() {
-            if view.can_show(stamp) {
-                view.stamp(stamp);
+            if view.can_show_acquired(stamp) {
+                view.acquired(stamp);
             } else {
                 never_settled = true;
             }
@@ -135,12 +158,14 @@ impl Lease {
             State::Contending(contending) => self.describe_contending(contending, view),
             State::Holding(term) => {
                 view.deadline(term.until);
-                view.emission(term.confirmed, self.config.validity());
-                view.stamp(term.acquire_time);
-                view.uid(&term.uid);
-                view.number(term.failures.min(self.most_failures()).into());
-                view.number((term.episode == self.episode).into());
                 view.number(self.step.alarm().is_some_and(|(at, _)| at < term.until).into());
+                view.acquired(term.acquire_time);
+                if !view.is_due(term.until) {
+                    view.emission(term.confirmed, self.config.validity());
+                    view.uid(&term.uid);
+                    view.number(term.failures.min(self.most_failures()).into());
+                    view.number((term.episode == self.episode).into());
+                }
             }
             State::Releasing(releasing) => self.describe_releasing(releasing, view),
         }
@@ -167,7 +192,7 @@ impl Lease {
         view.number(releasing.failures.min(self.most_failures()).into());
         view.number(releasing.refreshed.into());
         match releasing.acquire_time {
-            Some(time) => view.stamp(time),
+            Some(time) => view.acquired(time),
             None => view.number(0),
         }
         view.number(self.step.alarm().is_some_and(|(at, _)| at < releasing.give_up_at).into());
@@ -201,8 +226,12 @@ impl Lease {
             Kind::Update => 2,
             Kind::Delete => 3,
         });
-        view.emission(in_flight.emitted, self.config.validity());
         view.deadline(in_flight.give_up_at);
+        if view.is_due(in_flight.give_up_at) && !view.can_release() {
+            // No answer counts any more.
+            return;
+        }
+        view.emission(in_flight.emitted, self.config.validity());
         match in_flight.stamp {
             Some(stamp) => view.stamp(stamp),
             None => view.number(0),
@@ -214,12 +243,20 @@ impl Lease {
         let Some(observed) = &self.observed else {
             return view.number(0);
         };
-        view.number(1);
-        describe_record(&observed.record, view);
-        // What no read shows again is never judged again: the next record starts an observation of its own.
         if observed.record.renew_time.is_none_or(|stamp| view.can_show(stamp)) {
+            view.number(1);
+            describe_record(&observed.record, view);
             view.number(observed.reclaimable.into());
             view.deadline(self.rule_a(observed));
+            return;
+        }
+        // What no read shows again is never judged again: the next record starts an observation of its own.
+        // But a write can be made of it, which will meet another state.
+        view.number(2);
+        let writes = matches!(self.step, Step::Pausing { then: Next::Write, .. });
+        if writes || matches!(self.state, State::Holding(_) | State::Releasing(_)) {
+            describe_version(Some(&observed.record.version), view);
+            view.number(observed.record.quarantined.into());
         }
     }
 
@@ -245,11 +282,13 @@ fn describe_record(record: &Record, view: &mut impl View) {
         Holder::Named(identity) => view.identity(identity),
         Holder::Unreadable => view.number(1),
     }
-    for time in [record.acquire_time, record.renew_time] {
-        match time {
-            Some(time) => view.stamp(time),
-            None => view.number(0),
-        }
+    match record.acquire_time {
+        Some(time) => view.acquired(time),
+        None => view.number(0),
+    }
+    match record.renew_time {
+        Some(time) => view.stamp(time),
+        None => view.number(0),
     }
     match record.nonce {
         Some(nonce) => view.nonce(nonce.0),
@@ -258,6 +297,11 @@ fn describe_record(record: &Record, view: &mut impl View) {
     view.number(record.quarantined.into());
     view.number(record.terminating.into());
     view.number(record.duration().map_or(u64::MAX, |duration| duration.as_secs()));
+}
+
+/// After this many failures in a row the next pause has its full length.
+fn doublings(base: Duration, most: Duration) -> u32 {
+    (0..16).find(|failures| base.saturating_mul(1 << failures) >= most).unwrap_or(16)
 }
 
 fn next_number(next: Next) -> u64 {

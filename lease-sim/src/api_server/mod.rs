@@ -36,7 +36,7 @@ mod patch;
 mod path;
 mod status;
 mod table;
-mod time;
+pub(crate) mod time;
 mod validate;
 mod watch;
 
