@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::explain::explain;
-use super::heal::heals;
+use super::heal::heal;
 use super::view::fingerprint;
 use super::world::{Action, World};
 use super::{Broken, Counterexample, Report, Settings};
@@ -123,23 +123,31 @@ impl Explorer {
         self.report.states += 1;
         let held = world.somebody_holds(&self.settings);
         self.report.held += usize::from(held);
-        let broken = world.violation(&self.settings).or_else(|| self.cannot_heal(&world, print, held));
-        if let Some(broken) = broken {
-            let schedule = explain(&self.settings, &self.path_to(number));
-            self.report.violation = Some(Counterexample { broken, schedule });
-            return;
+        if let Some(broken) = world.violation(&self.settings) {
+            return self.report_violation(broken, &self.path_to(number));
+        }
+        if let Some((broken, tail)) = self.cannot_heal(&world, print, held) {
+            let mut path = self.path_to(number);
+            path.extend(tail);
+            return self.report_violation(broken, &path);
         }
         self.next.push((number, world));
     }
 
-    fn cannot_heal(&mut self, world: &World, print: u128, held: bool) -> Option<Broken> {
+    fn report_violation(&mut self, broken: Broken, path: &[Action]) {
+        let schedule = explain(&self.settings, path);
+        self.report.violation = Some(Counterexample { broken, schedule });
+    }
+
+    fn cannot_heal(&mut self, world: &World, print: u128, held: bool) -> Option<(Broken, Vec<Action>)> {
         let liveness = self.settings.liveness?;
         let chosen = ((print >> 64) as u64).is_multiple_of(liveness.one_of.max(1));
         if held || !chosen {
             return None;
         }
         self.report.healed += 1;
-        heals(world, &self.settings, liveness.within).err()
+        let tail = heal(world, &self.settings, liveness.within)?;
+        Some((Broken::Stuck { ticks: liveness.within }, tail))
     }
 
     fn path_to(&self, mut number: u32) -> Vec<Action> {
