@@ -95,6 +95,11 @@
 //!
 //! What no lease can exclude is a process that passes [`Lease::check_alive`], sleeps, and then acts: hand the
 //! [`FencingToken`] to the protected resource, and let it refuse older ones.
+//!
+//! # Features
+//!
+//! `mutants` compiles deliberate bugs in, each behind a switch of its own, for `lease-sim` to find. All of
+//! them are off unless a configuration names one. **Never in a release build.**
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -105,6 +110,9 @@ mod event;
 mod identifiers;
 mod input;
 mod lease;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+mod mutated;
 mod observation;
 mod output;
 mod problem;

@@ -6,6 +6,7 @@ use crate::attempts::{Attempt, Attempts};
 use crate::config::Config;
 use crate::event::{Acquisition, Denial, DenialReason};
 use crate::identifiers::Nonce;
+use crate::mutated::mutated;
 use crate::time::{MonoTime, Now, WallTime};
 use crate::wire::{Holder, Record};
 
@@ -53,19 +54,22 @@ impl Judge<'_> {
             record.nonce.is_none() && acquire_time.is_some() && record.acquire_time == acquire_time;
         let ours = record.holder.identity() == Some(self.config.identity())
             && (record.nonce == Some(self.nonce) || stripped);
-        ours.then(|| self.attempts.find(record.renew_time?).copied())?
+        mutated!(
+            by crate::mutants::own_attempt(self, record, ours),
+            ours.then(|| self.attempts.find(record.renew_time?).copied())?
+        )
     }
 
     pub(crate) fn verdict(&self, observation: &Observation) -> Verdict {
         let record = &observation.record;
-        if record.terminating {
+        if record.terminating && !mutated!(self.config, AcquiresTerminating) {
             return Verdict::Refuse(Denial {
                 holder: record.holder.identity().cloned(),
                 reason: DenialReason::Terminating,
                 retry_at: self.now.mono.saturating_add(self.config.poll_interval()),
             });
         }
-        if record.holder == Holder::Nobody {
+        if record.holder == Holder::Nobody && !mutated!(self.config, EmptyHolderIsLive) {
             return Verdict::Take(Acquisition::Vacant);
         }
         if let Some(attempt) = self.own_attempt(record) {
@@ -102,7 +106,8 @@ impl Judge<'_> {
 
     /// How long until rule (b) frees the record; `None` where it may not decide.
     fn until_timestamp_expiry(&self, observation: &Observation) -> Option<Duration> {
-        let skew = self.config.max_clock_skew().filter(|_| self.wall_is_trusted)?;
+        let allowed = self.config.max_clock_skew().filter(|_| self.wall_is_trusted)?;
+        let skew = mutated!(self.config, TimestampsWithoutSkew, Duration::ZERO, allowed);
         let waited = wait(&observation.record, self.config).saturating_add(skew);
         let expiry = observation.record.renew_time?.saturating_add(waited);
         let past = self.now.wall > expiry;
@@ -126,7 +131,10 @@ impl Judge<'_> {
 /// The wait for a record: W, and what was asked for on top of it.
 fn wait(record: &Record, config: &Config) -> Duration {
     let claimed = record.duration().unwrap_or(Duration::ZERO);
-    let believed = claimed.max(config.lease_duration()).min(config.max_foreign_ttl());
+    let believed = mutated!(
+        by crate::mutants::believed(config, claimed),
+        claimed.max(config.lease_duration()).min(config.max_foreign_ttl())
+    );
     let grace = if record.nonce.is_none() { config.foreign_holder_grace() } else { Duration::ZERO };
     believed.saturating_add(grace).saturating_add(config.takeover_delay())
 }

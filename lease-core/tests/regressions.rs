@@ -287,3 +287,24 @@ fn many_fields_are_read_in_one_pass() {
     let judged = a.give(response(sent.id, 200, &object));
     assert!(matches!(outcome(&judged), Some(AttemptOutcome::Denied(_))), "{:?}", judged.events);
 }
+
+/// No law looked at labels: a mutant that drops them went unnoticed.
+#[test]
+fn labels_of_others_survive_our_writes() {
+    assert!(keeps_labels(config()));
+    #[cfg(feature = "mutants")]
+    assert!(!keeps_labels(config().mutant(Some(lease_core::mutants::Mutant::DropsLabels))));
+}
+
+fn keeps_labels(settings: ConfigBuilder) -> bool {
+    let mut a = Holder::new(settings);
+    let read = a.give(Input::TryAcquire);
+    let mut object = vacant(10);
+    object["metadata"]["labels"] = json!({"team": "night shift"});
+    let put = a.respond(&read.sent[0], 200, &object);
+    a.accept(&put.sent[0], 11);
+    let renewal = a.wake();
+    [&put, &renewal]
+        .iter()
+        .all(|write| write.sent[0].body()["metadata"]["labels"] == object["metadata"]["labels"])
+}

@@ -8,9 +8,14 @@
 #![deny(missing_docs)]
 
 pub mod api_server;
+pub mod check;
 #[cfg(feature = "explore")]
 pub mod explore;
+pub mod incident;
 #[cfg(feature = "listener")]
 pub mod listener;
+pub mod oracle;
+pub mod plan;
 pub mod protocol;
 pub mod trace;
+pub mod world;

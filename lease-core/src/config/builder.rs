@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::names::{is_dns_label, is_dns_subdomain, is_identity};
 use super::{Config, ConfigError, ReleasePolicy, SameIdentity, default_max_clock_skew};
 use crate::identifiers::Identity;
+#[cfg(feature = "mutants")]
+use crate::mutants::Mutant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -34,6 +36,8 @@ pub struct ConfigBuilder {
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
     max_body: Option<usize>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 impl ConfigBuilder {
@@ -180,6 +184,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Switches a deliberate bug on, for a simulator to find. Only with the feature `mutants`; left out of
+    /// [recordings](crate::recording), which replay the machine without it.
+    #[cfg(feature = "mutants")]
+    pub fn mutant(mut self, mutant: Option<Mutant>) -> Self {
+        self.mutant = mutant;
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -262,6 +274,8 @@ impl ConfigBuilder {
             same_identity: self.same_identity,
             release_policy: self.release_policy,
             max_body: max_body(self.max_body.unwrap_or(1 << 20))?,
+            #[cfg(feature = "mutants")]
+            mutant: self.mutant,
         };
         time_to_renew(&config)?;
         Ok(config)

@@ -10,6 +10,9 @@ pub use builder::ConfigBuilder;
 pub use error::ConfigError;
 
 use crate::identifiers::Identity;
+#[cfg(feature = "mutants")]
+use crate::mutants::Mutant;
+use crate::mutated::mutated;
 
 /// How the lease is given back. One choice for every contender of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -85,6 +88,8 @@ pub struct Config {
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
     max_body: usize,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 macro_rules! getters {
@@ -118,7 +123,18 @@ impl Config {
     ///
     /// The argument's *V*. `leaseDurationSeconds` is ⌈ttl⌉, so every contender waits at least ⌈ttl⌉.
     pub fn validity(&self) -> Duration {
-        self.ttl - self.safety_margin
+        mutated!(self, NoSafetyMargin, self.ttl, self.ttl - self.safety_margin)
+    }
+
+    /// What is written into `spec.leaseDurationSeconds`: ⌈ttl⌉ in seconds.
+    pub fn lease_duration_seconds(&self) -> i32 {
+        mutated!(self, DurationRoundedDown, crate::mutants::rounded_down(self), self.lease_duration_seconds)
+    }
+
+    /// The deliberate bug that is switched on. Only with the feature `mutants`.
+    #[cfg(feature = "mutants")]
+    pub fn mutant(&self) -> Option<Mutant> {
+        self.mutant
     }
 
     /// The bound within which this holder keeps its own timestamps and the server's `Date`:
@@ -135,8 +151,6 @@ impl Config {
     getters! {
         /// The lease's time to live, as configured.
         ttl: Duration,
-        /// What is written into `spec.leaseDurationSeconds`: ⌈ttl⌉ in seconds.
-        lease_duration_seconds: i32,
         /// Between the emissions of two renewals in the steady state.
         renew_interval: Duration,
         /// After which an unanswered request counts as an unknown outcome.

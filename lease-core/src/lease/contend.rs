@@ -8,6 +8,7 @@ use super::{Goals, Lease, State};
 use crate::attempts::Attempt;
 use crate::config::ReleasePolicy;
 use crate::event::{Acquisition, AttemptOutcome, Command, Denial, DenialReason, Event};
+use crate::mutated::mutated;
 use crate::observation::Verdict;
 use crate::output::WakeReason;
 use crate::problem::Problem;
@@ -71,7 +72,8 @@ impl Lease {
         let wrote = in_flight.kind.writes();
         match reply {
             Reply::Record(record) if !wrote || self.confirms(in_flight, &record) => {
-                self.observe(now, *record);
+                let at = mutated!(self.config, ObservedAtEmission, in_flight.emitted, now.mono);
+                self.observe(Now { mono: at, ..now }, *record);
                 self.contend(now, contending);
             }
             Reply::Absent if !wrote => {
@@ -101,12 +103,19 @@ impl Lease {
             }
             Verdict::Own(_) => self.take(now, contending, Acquisition::Own),
             Verdict::Take(acquisition) => self.take(now, contending, acquisition),
+            Verdict::Refuse(_)
+                if mutated!(self.config, ConflictRetriedBlindly)
+                    && contending.last_problem == Some(Problem::Conflict) =>
+            {
+                self.take(now, contending, Acquisition::Vacant);
+            }
             Verdict::Refuse(denial) => self.deny(now, denial),
         }
     }
 
     /// The record shows a write of this attempt.
-    fn written(&mut self, now: Now, mut contending: Contending, attempt: Attempt) {
+    fn written(&mut self, now: Now, mut contending: Contending, shown: Attempt) {
+        let attempt = mutated!(by crate::mutants::written(&self.config, now, shown), shown);
         if attempt.begins_term {
             return if now.mono < attempt.emitted.saturating_add(self.config.validity()) {
                 self.start_term(now, contending, attempt);
@@ -119,7 +128,8 @@ impl Lease {
         let Some(uid) = self.observed.as_ref().map(|observed| observed.record.version.uid.clone()) else {
             return self.create(now, contending);
         };
-        let running = contending.quarantine.take().filter(|quarantine| quarantine.uid == uid);
+        let any_object = mutated!(self.config, QuarantineOfAnotherObject);
+        let running = contending.quarantine.take().filter(|running| running.uid == uid || any_object);
         let progress = running.as_ref().is_none_or(|running| attempt.emitted > running.shown);
         if progress {
             // The budget is for failures in a row.
@@ -131,7 +141,8 @@ impl Lease {
         }
         let ends_at = running.map_or_else(
             || {
-                let ends_at = now.mono.saturating_add(self.config.quarantine());
+                let from = mutated!(self.config, QuarantineFromEmission, attempt.emitted, now.mono);
+                let ends_at = from.saturating_add(self.config.quarantine());
                 self.outbox.event(Event::QuarantineStarted { ends_at });
                 ends_at
             },
@@ -160,7 +171,8 @@ impl Lease {
             return self.out_of_retries(now, contending);
         }
         contending.acquisition = Acquisition::Created;
-        let quarantine = self.config.release_policy() == ReleasePolicy::Vacate;
+        let quarantine = self.config.release_policy() == ReleasePolicy::Vacate
+            && !mutated!(self.config, CreatesWithoutQuarantine);
         let time = self.acquiring_stamp(now);
         let body = Create { nonce: self.nonce, time, quarantine }.body(&self.config);
         self.remember(now, time, contending.episode, !quarantine);
@@ -179,9 +191,12 @@ impl Lease {
         if record.token().is_none() {
             return self.fail(now, Problem::UnorderedResourceVersion, None);
         }
-        let running = contending.quarantine.as_ref().filter(|running| running.uid == record.version.uid);
+        let any_object = mutated!(self.config, QuarantineOfAnotherObject);
+        let running = contending.quarantine.as_ref();
+        let running = running.filter(|running| running.uid == record.version.uid || any_object);
         let waited = running.is_some_and(|running| running.ends_at <= now.mono);
-        let quarantined = (record.quarantined || running.is_some()) && !waited;
+        let marked = record.quarantined && !mutated!(self.config, QuarantineMarkIgnored);
+        let quarantined = (marked || running.is_some()) && !waited;
         if running.is_none() {
             contending.acquisition = acquisition;
         }
@@ -203,7 +218,11 @@ impl Lease {
         if self.runs_ahead(now) {
             self.attempts.restart();
         }
-        self.attempts.next_stamp(self.stamping_time(now))
+        let clock = self.stamping_time(now);
+        self.attempts.next_stamp(mutated!(
+            by crate::mutants::acquiring_clock(&self.config, self.observed.as_ref(), clock),
+            clock
+        ))
     }
 
     /// Something stood in the way: try again if the budget allows. `in_doubt`: the request may have put our
@@ -255,12 +274,13 @@ impl Lease {
             DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
             DenialReason::Terminating | DenialReason::Contended => poll,
         };
-        let look_at = look_at.max(now.mono.saturating_add(MIN_PAUSE));
+        let look_at = mutated!(by crate::mutants::look_at(&self.config, now, &denial, look_at), look_at)
+            .max(now.mono.saturating_add(MIN_PAUSE));
         if self.observed.as_ref().is_some_and(|observed| observed.since == now.mono) {
             self.tell_news(denial.reason, look_at);
         }
         self.litter = self.is_unsettled();
-        self.answer_attempt(if self.litter {
+        self.answer_attempt(if self.litter && !mutated!(self.config, DeniesInDoubt) {
             // "No" would promise that no write of ours can still win.
             AttemptOutcome::Failed(Problem::UnknownOutcome)
         } else {
@@ -289,7 +309,8 @@ impl Lease {
         } else {
             self.backoff(self.config.acquire_retry_delay(), self.failures, self.config.poll_interval())
         };
-        let delay = delay.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)).max(MIN_PAUSE);
+        let longest = mutated!(self.config, EndlessRetryAfter, Duration::MAX, MAX_RETRY_AFTER);
+        let delay = delay.max(retry_after.unwrap_or_default().min(longest)).max(MIN_PAUSE);
         let retry_at = now.mono.saturating_add(delay);
         if self.goals.campaign {
             self.outbox.event(Event::Trouble { problem: problem.clone(), retry_at: Some(retry_at) });
@@ -316,11 +337,14 @@ impl Lease {
 
     /// The acquiring write shows, in time: from here on the lease is held.
     fn start_term(&mut self, now: Now, contending: Contending, attempt: Attempt) {
-        let token = self.observed.as_ref().and_then(|observed| observed.record.token());
+        let token = self.observed.as_ref().and_then(|observed| {
+            let counted = mutated!(by crate::mutants::token(&self.config, self.episode), None);
+            counted.or(observed.record.token())
+        });
         let Some(token) = token else {
             return self.fail(now, Problem::UnorderedResourceVersion, None);
         };
-        if self.last_token.is_some_and(|last| token <= last) {
+        if self.last_token.is_some_and(|last| token <= last) && !mutated!(self.config, TokenNotChecked) {
             return self.fail(now, Problem::TokenNotAbove, None);
         }
         self.last_token = Some(token);

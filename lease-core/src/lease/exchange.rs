@@ -8,6 +8,7 @@ use crate::attempts::Attempt;
 use crate::config::SameIdentity;
 use crate::event::Event;
 use crate::identifiers::{Identity, RequestId};
+use crate::mutated::mutated;
 use crate::observation::Observation;
 use crate::output::WakeReason;
 use crate::problem::Problem;
@@ -51,14 +52,16 @@ impl Lease {
 
     /// What timestamps are written from: our wall clock, or the server's time where ours is off.
     pub(super) fn stamping_time(&self, now: Now) -> WallTime {
-        self.server_clock.stamping_time(now, self.config.skew_bound())
+        let corrected = self.server_clock.stamping_time(now, self.config.skew_bound());
+        mutated!(self.config, StampsIgnoreDate, now.wall, corrected)
     }
 
     /// Whether our own sequence of timestamps has run too far ahead of the clock.
     pub(super) fn runs_ahead(&self, now: Now) -> bool {
         let most = self.server_clock.most_ahead(self.config.skew_bound());
         // Without `max_clock_skew` no wall clock decides anything.
-        self.config.max_clock_skew().is_some() && self.attempts.ahead_of(self.stamping_time(now)) > most
+        let decides = self.config.max_clock_skew().is_some() && !mutated!(self.config, ClockStepIgnored);
+        decides && self.attempts.ahead_of(self.stamping_time(now)) > most
     }
 
     pub(super) fn pause(&mut self, until: MonoTime, then: Next, reason: WakeReason) {
@@ -126,10 +129,15 @@ impl Lease {
 
     /// Takes in a record that was read or that a write returned.
     pub(super) fn observe(&mut self, now: Now, record: Record) {
-        let unchanged = self.observed.take().filter(|last| last.record.same_state(&record));
+        let unchanged = self.observed.take().filter(|last| {
+            mutated!(
+                by crate::mutants::same_state(&self.config, &last.record, &record),
+                last.record.same_state(&record)
+            )
+        });
         let twin =
             record.holder.identity() == Some(self.config.identity()) && record.nonce != Some(self.nonce);
-        let reclaimable = if self.has_read {
+        let reclaimable = if self.has_read && !mutated!(self.config, ReclaimsAtAnyRead) {
             unchanged.as_ref().is_some_and(|last| last.reclaimable && last.record.nonce == record.nonce)
         } else {
             twin && self.config.same_identity() == SameIdentity::Reclaim
@@ -175,12 +183,15 @@ impl Lease {
     /// Whether a write's response shows that very write.
     pub(super) fn confirms(&self, in_flight: &InFlight, record: &Record) -> bool {
         let same_object = in_flight.base.as_ref().is_none_or(|base| {
-            base.uid == record.version.uid && base.resource_version != record.version.resource_version
+            base.uid == record.version.uid
+                && (base.resource_version != record.version.resource_version
+                    || mutated!(self.config, RenewTimeFrozen))
         });
         same_object
             && in_flight.stamp.is_some()
-            && record.renew_time == in_flight.stamp
-            && record.holder.identity() == Some(self.config.identity())
-            && record.nonce == Some(self.nonce)
+            && (mutated!(self.config, AnySuccessConfirms)
+                || record.renew_time == in_flight.stamp
+                    && record.holder.identity() == Some(self.config.identity())
+                    && record.nonce == Some(self.nonce))
     }
 }

@@ -8,6 +8,7 @@ use super::{Lease, State};
 use crate::attempts::Attempt;
 use crate::event::{Event, LostReason};
 use crate::identifiers::FencingToken;
+use crate::mutated::mutated;
 use crate::output::WakeReason;
 use crate::problem::Problem;
 use crate::time::{MonoTime, Now, WallTime};
@@ -66,12 +67,16 @@ impl Lease {
         if self.runs_ahead(now) && !self.attempts.is_from_server() {
             return self.lose(now, LostReason::Clock);
         }
-        let renew_time = self.attempts.next_stamp(self.stamping_time(now));
+        let stamp = self.attempts.next_stamp(self.stamping_time(now));
+        let renew_time = mutated!(
+            by crate::mutants::renew_time(&self.config, self.observed.as_ref(), now, stamp),
+            stamp
+        );
         let config = Arc::clone(&self.config);
         let change = Change {
             holder: Some(config.identity()),
             nonce: self.nonce,
-            acquire_time: None,
+            acquire_time: mutated!(self.config, AcquireTimeRewritten, Some(renew_time), None),
             renew_time,
             quarantine: QuarantineMark::Keep,
         };
@@ -81,19 +86,31 @@ impl Lease {
     pub(super) fn holding_reply(&mut self, now: Now, term: Term, in_flight: &InFlight, reply: Reply) {
         let reading = in_flight.kind == Kind::Read;
         match reply {
+            _ if mutated!(by !reading && crate::mutants::believes(&self.config, &reply), false) => {
+                self.confirmed(term, in_flight.emitted);
+            }
             Reply::Record(record) if reading || record.terminating => self.look_at(now, term, *record),
             Reply::Record(record) if self.confirms(in_flight, &record) => {
                 self.observe(now, *record);
-                self.confirmed(term, in_flight.emitted);
+                let counts_from = mutated!(
+                    by crate::mutants::counts_from(&self.config, now, in_flight.emitted),
+                    in_flight.emitted
+                );
+                self.confirmed(term, counts_from);
             }
             Reply::Absent if reading => {
                 self.observe_absence();
                 self.state = State::Holding(term);
                 self.lose(now, LostReason::Deleted);
             }
+            Reply::Conflict if mutated!(self.config, ConflictIsLoss) => {
+                self.state = State::Holding(term);
+                self.lose(now, LostReason::TakenOver { by: None });
+            }
             Reply::Conflict => self.conflicted(now, term),
             Reply::Trouble(trouble) => {
-                let next = if trouble.definite && !reading { Next::Write } else { Next::Read };
+                let settled = trouble.definite || mutated!(self.config, NoReadAfterUnknown);
+                let next = if settled && !reading { Next::Write } else { Next::Read };
                 self.holding_trouble(now, term, trouble, next);
             }
             Reply::Record(_) | Reply::Deleted | Reply::Absent => {
@@ -112,7 +129,8 @@ impl Lease {
         term.confirmed = term.confirmed.max(emitted);
         term.failures = 0;
         term.last_problem = None;
-        let next = term.confirmed.saturating_add(self.config.renew_interval());
+        let renewal = term.confirmed.saturating_add(self.config.renew_interval());
+        let next = mutated!(self.config, RenewsOnce, term.until, renewal);
         self.state = State::Holding(term);
         self.pause(next, Next::Write, WakeReason::Renewal);
     }
@@ -133,13 +151,22 @@ impl Lease {
         match self.standing(now, &term, &record) {
             Standing::Ours(attempt) => {
                 self.observe(now, record);
-                if attempt.emitted > term.confirmed {
-                    return self.confirmed(term, attempt.emitted);
+                let counts_from = mutated!(
+                    by crate::mutants::read_counts_from(&self.config, now, &self.attempts, attempt),
+                    attempt.emitted
+                );
+                if counts_from > term.confirmed {
+                    return self.confirmed(term, counts_from);
                 }
                 // Somebody edited something else, or our write has not landed: write again, at once. The
                 // second and every later conflict in a row has paused before this read.
                 self.state = State::Holding(term);
                 self.renew(now);
+            }
+            Standing::Over(LostReason::TakenOver { .. })
+                if mutated!(self.config, ForeignHolderNoticedLate) =>
+            {
+                self.holding_trouble(now, term, Trouble::unclear(Problem::StaleRead), Next::Read);
             }
             Standing::Over(reason) => {
                 self.observe(now, record);
@@ -154,13 +181,14 @@ impl Lease {
 
     fn standing(&self, now: Now, term: &Term, record: &Record) -> Standing {
         let last = self.observed.as_ref().and_then(|observed| observed.record.token());
-        if record.token() < last {
+        if record.token() < last && !mutated!(self.config, StaleReadBelieved) {
             return Standing::Stale;
         }
-        if record.version.uid != term.uid || record.terminating {
+        let terminating = record.terminating && !mutated!(self.config, HoldsTerminating);
+        if record.version.uid != term.uid || terminating {
             let foreign = record.holder.identity().filter(|holder| *holder != self.config.identity());
             return Standing::Over(match foreign {
-                Some(by) if !record.terminating => LostReason::TakenOver { by: Some(by.clone()) },
+                Some(by) if !terminating => LostReason::TakenOver { by: Some(by.clone()) },
                 _ => LostReason::Deleted,
             });
         }
@@ -200,7 +228,8 @@ impl Lease {
         let delay = self.backoff(base, failures, most).max(asked);
         let retry_at = now.mono.saturating_add(delay);
         let last_chance = self.last_chance(now, until);
-        if last_chance < until { retry_at.min(last_chance) } else { retry_at }
+        let has_chance = last_chance < until && !mutated!(self.config, NoLastChance);
+        if has_chance { retry_at.min(last_chance) } else { retry_at }
     }
 
     /// The term is over, against our will.
@@ -208,7 +237,10 @@ impl Lease {
         let State::Holding(term) = std::mem::take(&mut self.state) else {
             return;
         };
-        self.outbox.event(Event::Lost { token: term.token, reason: reason.clone() });
+        if !mutated!(self.config, LostSwallowed) {
+            self.outbox.event(Event::Lost { token: term.token, reason: reason.clone() });
+        }
+        self.goals.campaign &= !mutated!(self.config, CampaignEndsWithTerm);
         self.stop();
         // What we last wrote, or may still write, keeps naming us.
         self.litter = matches!(reason, LostReason::Expired { .. } | LostReason::Clock) || self.is_unsettled();

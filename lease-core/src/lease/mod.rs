@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::event::{AttemptOutcome, Command, Event, LostReason};
 use crate::identifiers::{FencingToken, Identity, Nonce, RequestId, Seed};
 use crate::input::{Failure, Input};
+use crate::mutated::mutated;
 use crate::observation::{Judge, Observation};
 use crate::output::{Held, Output, WakeReason};
 use crate::problem::Problem;
@@ -159,7 +160,9 @@ impl Lease {
     /// `now` is read *after* the bytes of a response arrived. Any number of inputs may precede a drain.
     pub fn handle(&mut self, now: Now, input: Input) {
         let now = self.advance(now);
-        self.fire_alarms(now);
+        if !mutated!(self.config, DeadlineAfterInput) {
+            self.fire_alarms(now);
+        }
         match input {
             Input::Tick => {}
             Input::TryAcquire => self.try_acquire(now),
@@ -198,8 +201,13 @@ impl Lease {
     #[must_use]
     pub fn check_alive(&self, now: MonoTime) -> Option<Held> {
         match &self.state {
-            State::Holding(term) if now.max(self.now.mono) < term.until => {
+            State::Holding(term)
+                if now.max(self.now.mono) < term.until || mutated!(self.config, HeldWithoutAClock) =>
+            {
                 Some(Held { until: term.until, token: term.token })
+            }
+            State::Releasing(releasing) if mutated!(self.config, HeldWhileReleasing) => {
+                Some(Held { until: releasing.give_up_at, token: self.last_token? })
             }
             _ => None,
         }
@@ -242,7 +250,8 @@ impl Lease {
     }
 
     fn advance(&mut self, now: Now) -> Now {
-        let mono = now.mono.max(self.now.mono).min(LAST);
+        let highest = now.mono.max(self.now.mono);
+        let mono = mutated!(self.config, ClockRegressionAccepted, now.mono, highest).min(LAST);
         if mono != now.mono {
             self.stats.clamped_clocks += 1;
         }
@@ -375,7 +384,8 @@ impl Lease {
                 self.outbox.event(event);
             }
         }
-        let reply = Reply::judge(in_flight.kind, response, &self.config);
+        let judged = Reply::judge(in_flight.kind, response, &self.config);
+        let reply = mutated!(by crate::mutants::misjudged(&self.config, response, judged), judged);
         self.on_reply(now, &in_flight, reply);
     }
 
@@ -456,13 +466,15 @@ impl Lease {
             nonce: self.nonce,
             attempts: &self.attempts,
             now,
-            wall_is_trusted: !self.server_clock.disagrees(now, self.config.skew_bound()),
+            wall_is_trusted: !self.server_clock.disagrees(now, self.config.skew_bound())
+                || mutated!(self.config, TimestampsDespiteDate),
         }
     }
 
     /// A pause that doubles with every failure in a row, from `base` to `most`, up to half of it cut off.
     fn backoff(&mut self, base: Duration, failures: u32, most: Duration) -> Duration {
         let grown = base.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        self.rng.jitter(grown.min(most.max(base)))
+        let pause = self.rng.jitter(grown.min(most.max(base)));
+        mutated!(by crate::mutants::backoff(&self.config, failures, pause), pause)
     }
 }

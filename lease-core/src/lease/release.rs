@@ -5,6 +5,7 @@ use super::step::{InFlight, Next, Step};
 use super::{Lease, State};
 use crate::config::ReleasePolicy;
 use crate::event::{Event, ReleaseOutcome};
+use crate::mutated::mutated;
 use crate::output::WakeReason;
 use crate::problem::Problem;
 use crate::time::{MonoTime, Now, WallTime};
@@ -33,13 +34,14 @@ impl Lease {
         };
         let stopped = self.stop();
         self.start_releasing(now, Some(term.acquire_time));
-        if was_to_read || stopped { self.read(now) } else { self.give_back(now) }
+        let to_settle = (was_to_read || stopped) && !mutated!(self.config, ReleaseOvertakesWrite);
+        if to_settle { self.read(now) } else { self.give_back(now) }
     }
 
     /// Ends whatever goes on without a term; takes back what it may have written.
     pub(super) fn clean_up(&mut self, now: Now) {
         self.stop();
-        if !self.litter {
+        if !self.litter || mutated!(self.config, LitterForgotten) {
             self.outbox.event(Event::ReleaseEnded { outcome: ReleaseOutcome::Nothing });
             return;
         }
@@ -65,7 +67,9 @@ impl Lease {
         // A record in quarantine was never held by anybody: it goes, whatever the policy.
         let vacate = self.config.release_policy() == ReleasePolicy::Vacate && !observed.record.quarantined;
         if !vacate {
-            let body = observed.record.delete_body();
+            let conditional = observed.record.delete_body();
+            let body =
+                mutated!(self.config, DeleteWithoutPreconditions, crate::mutants::delete_body(), conditional);
             return self.ask(now, Call { kind: Kind::Delete, body }, None);
         }
         let renew_time = self.attempts.next_stamp(self.stamping_time(now));
@@ -110,7 +114,8 @@ impl Lease {
         if record.token() < last {
             return self.releasing_trouble(now, Trouble::unclear(Problem::StaleRead), Next::Read);
         }
-        let ours = self.judge(now).term_attempt(&record, acquire_time).is_some();
+        let ours = self.judge(now).term_attempt(&record, acquire_time).is_some()
+            || mutated!(self.config, ReleaseDeletesStrangers);
         let vacant = record.holder == Holder::Nobody;
         let terminating = record.terminating;
         self.observe(now, record);
@@ -165,7 +170,7 @@ impl Lease {
 
     fn end_release(&mut self, now: Now, outcome: ReleaseOutcome) {
         let settles = matches!(outcome, ReleaseOutcome::Confirmed | ReleaseOutcome::NotOurs);
-        if settles && self.is_unsettled() {
+        if settles && self.is_unsettled() && !mutated!(self.config, ReleaseConfirmsInDoubt) {
             // Nobody can promise that our name stays away.
             return self.unconfirmed(now, Problem::UnknownOutcome);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::fields::{Fields, Object, write_string};
 use crate::config::Config;
 use crate::identifiers::{FencingToken, Identity, Nonce};
+use crate::mutated::mutated;
 use crate::problem::Malformation;
 use crate::time::WallTime;
 use crate::timestamp;
@@ -155,7 +156,11 @@ impl Record {
     /// The body of a PUT: everything that was read, with our fields changed. UID and resource version are
     /// in it because they were read: without a UID a PUT re-creates a deleted object.
     pub(crate) fn put_body(&self, change: &Change<'_>, config: &Config) -> Bytes {
-        let changes_hands = change.holder != self.holder.identity();
+        let before = self.holder.identity();
+        let changes_hands = mutated!(
+            by crate::mutants::changes_hands(config, change.holder, before),
+            change.holder != before
+        );
         let transitions = match change.holder {
             Some(_) if changes_hands => self.transitions().saturating_add(1),
             _ => self.transitions(),
@@ -164,13 +169,15 @@ impl Record {
         json.push('{');
         self.object.top.write_all_but(&[], &mut json);
         json.push_str("\"metadata\":{");
-        self.object.metadata.write_all_but(&[], &mut json);
+        self.object.metadata.write_all_but(mutated!(by crate::mutants::left_out(config), &[]), &mut json);
         json.push_str("\"annotations\":{");
         let without: &[&str] = match change.quarantine {
             QuarantineMark::Keep => &[NONCE],
             QuarantineMark::Set | QuarantineMark::Remove => &[NONCE, QUARANTINE],
         };
-        self.object.annotations.write_all_but(without, &mut json);
+        if !mutated!(config, DropsAnnotations) {
+            self.object.annotations.write_all_but(without, &mut json);
+        }
         if change.quarantine == QuarantineMark::Set {
             write_quarantine(&mut json);
         }

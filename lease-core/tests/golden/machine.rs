@@ -225,6 +225,8 @@ fn setting(builder: ConfigBuilder, key: &str, value: &str) -> Result<ConfigBuild
         ("takeover_delay", _) => builder.takeover_delay(length()?),
         ("quarantine", _) => builder.quarantine(length()?),
         ("release_timeout", _) => builder.release_timeout(length()?),
+        #[cfg(feature = "mutants")]
+        ("mutant", _) => builder.mutant(Some(value.parse().map_err(|error| format!("{error}"))?)),
         ("acquire_retries", _) => {
             builder.acquire_retries(value.parse().map_err(|_| format!("{value} is no number"))?)
         }

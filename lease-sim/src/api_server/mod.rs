@@ -40,6 +40,9 @@ pub(crate) mod time;
 mod validate;
 mod watch;
 
+pub(crate) use object::LeaseObject;
+pub(crate) use time::micro_time;
+
 pub use config::{ApiServerConfig, LeaseRule, Rights, User, Verb};
 pub use time::UnixMicros;
 pub use watch::{WatchId, WatchItem};
@@ -48,7 +51,6 @@ use bytes::Bytes;
 use encode::Manager;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use namespaces::Namespace;
-use object::LeaseObject;
 use path::{Query, Target};
 use status::{Failure, LEASES, Refusal};
 use std::collections::{BTreeMap, VecDeque};

@@ -235,6 +235,13 @@ fn write_padded(out: &mut Vec<u8>, value: u64, width: usize) {
 }
 
 /// The `Date` header of a response, as RFC 9110 wants it.
+/// A time as it stands in a Lease, without quotes.
+pub(crate) fn micro_time(time: UnixMicros) -> String {
+    let mut out = Vec::new();
+    write_json(&mut out, time, Layout::Micros);
+    String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+}
+
 pub(crate) fn http_date(now: UnixMicros) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =

@@ -1,5 +1,8 @@
 //! What happened in one run, in the order of true time: for people, pages and programs.
 
+mod html;
+mod text;
+
 use serde::Serialize;
 
 /// One run. All instants are nanoseconds of true time since its beginning.

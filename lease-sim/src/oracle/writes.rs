@@ -1,0 +1,380 @@
+//! What writes do to the record, and what reads show of it.
+
+use lease_core::{MonoTime, Now};
+use std::time::Duration;
+
+use super::{Invariant, Mark, Oracle, Process, Seen, Snapshot};
+use crate::api_server::LeaseObject;
+use crate::plan::mix;
+
+/// Annotations that are ours.
+const OURS: &str = "lease-core.rs/";
+/// The longest that a record's own duration is believed in a simulation, beside the longest ttl of the fleet.
+pub(crate) const MAX_FOREIGN_TTL: Duration = Duration::from_secs(60);
+
+/// A write that reached the API server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Landing {
+    pub(crate) process: Process,
+    pub(crate) number: u64,
+    /// The clocks of its sender when it left.
+    pub(crate) emitted: Now,
+    /// The server's time when it left, in microseconds since the Unix epoch.
+    pub(crate) sent_at: i64,
+    /// The network carried it twice or much later.
+    pub(crate) late: bool,
+    pub(crate) copied: bool,
+    /// Its sender is still that process.
+    pub(crate) current: bool,
+    pub(crate) deletes: bool,
+}
+
+/// What a definite answer showed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// A hash of the state; `None`: there is no object.
+    pub(crate) state: Option<u64>,
+    pub(crate) author: Option<Process>,
+    pub(crate) version: u64,
+    pub(crate) terminating: bool,
+    pub(crate) stale: bool,
+    pub(crate) read: bool,
+    /// The answer has a `Date`.
+    pub(crate) dated: bool,
+}
+
+impl Oracle {
+    /// What a read would show now.
+    pub(crate) fn shows(&self, object: &Snapshot) -> Shown {
+        Shown {
+            state: object.as_ref().map(|_| self.record.state),
+            author: self.record.author,
+            version: object.as_ref().map_or(0, |(_, version)| *version),
+            terminating: object.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some()),
+            stale: false,
+            read: true,
+            dated: true,
+        }
+    }
+
+    /// A request of a holder of ours has changed the object.
+    pub(crate) fn applied(&mut self, at: u64, landing: Landing, before: &Snapshot, after: &Snapshot) {
+        let Landing { process, .. } = landing;
+        match after {
+            Some((new, version)) if names(new).is_some() && !landing.deletes => {
+                self.judge_stamp(at, landing, new);
+                self.judge_write(at, landing, before, new);
+                self.granted(at, landing, before, new, *version);
+            }
+            // A write to an object that is being deleted can be its end.
+            Some(_) if landing.deletes && self.record.author == Some(process) => {}
+            _ => self.judge_release(at, process, before.as_ref().map(|(object, _)| &**object)),
+        }
+        self.remember(at, after);
+    }
+
+    /// Somebody else has changed the object. `meddled`: so that a live term can be taken from its holder;
+    /// `takes`: the record's holder is no longer its author.
+    pub(crate) fn edited(&mut self, at: u64, after: &Snapshot, meddled: bool, takes: bool) {
+        if meddled || takes {
+            self.record.disturbed_at = Some(at);
+        }
+        if meddled {
+            self.record.meddled_at = Some(at);
+        }
+        if takes {
+            self.author(at, None);
+        }
+        self.remember(at, after);
+    }
+
+    fn remember(&mut self, at: u64, after: &Snapshot) {
+        match after {
+            None => self.author(at, None),
+            // It still names its author, who has to let go of it.
+            Some((object, _)) if object.meta.deletion_timestamp.is_some() => self.leaves(at),
+            Some(_) => {}
+        }
+        self.record.terminating =
+            after.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some());
+        self.record.state = after.as_ref().map_or(0, |(object, _)| state(object));
+    }
+
+    fn author(&mut self, at: u64, author: Option<Process>) {
+        if self.record.author != author {
+            self.leaves(at);
+            self.record.author = author;
+        }
+    }
+
+    fn leaves(&mut self, at: u64) {
+        if let Some(former) = self.record.author {
+            self.seats[usize::from(former.seat)].left_at = Some(at);
+        }
+    }
+
+    /// S2, S6 and the marks of a write that puts a holder's name there.
+    fn granted(&mut self, at: u64, landing: Landing, before: &Snapshot, new: &LeaseObject, version: u64) {
+        let Landing { process, number, .. } = landing;
+        let old = before.as_ref().map(|(object, _)| &**object);
+        let begins = self.record.author != Some(process)
+            || old.is_none_or(|old| old.spec.acquire_time != new.spec.acquire_time);
+        if self.record.author != Some(process) {
+            self.takes_from_believers(at, process, old, new);
+        }
+        if begins {
+            self.record.begun_at = version;
+        }
+        self.author(at, Some(process));
+        if landing.late {
+            self.marks.hit(Mark::LateLanding);
+        }
+        if before.is_none() && (!landing.current || landing.late) {
+            self.marks.hit(Mark::GhostCreate);
+        }
+        let seat = &mut self.seats[usize::from(process.seat)];
+        if seat.incarnation != process.incarnation {
+            return;
+        }
+        let denied = number <= seat.denied && !landing.copied;
+        let seconds = new.spec.lease_duration_seconds.unwrap_or(0);
+        let attempt = seat.attempts.iter_mut().rev().find(|attempt| attempt.number == number);
+        if let Some(attempt) = attempt {
+            attempt.applied = Some((at, seconds, version));
+        }
+        if denied {
+            self.violate(at, Invariant::NoMeansNo, || {
+                format!("holder {}: its request {number} was stored after it had said no", process.seat)
+            });
+        }
+    }
+
+    /// S2: nobody's live term is written over.
+    fn takes_from_believers(
+        &mut self,
+        at: u64,
+        process: Process,
+        old: Option<&LeaseObject>,
+        new: &LeaseObject,
+    ) {
+        let twin = old.is_some_and(|old| {
+            names(old).is_some()
+                && names(old) == names(new)
+                && !self.seats[usize::from(process.seat)].plan.contend
+        });
+        if twin && self.breaks_assumptions() {
+            self.record.meddled_at = Some(at);
+        }
+        for other in 0..self.seats.len() {
+            let believes = self.seats[other].belief.filter(|belief| belief.until > at);
+            let Some(belief) = believes.filter(|_| other != usize::from(process.seat)) else {
+                continue;
+            };
+            if !self.excused(other) && !self.disturbed(other) {
+                let span = belief.until - at;
+                let taker = process.seat;
+                self.violate(at, Invariant::BeliefBacked, || {
+                    format!(
+                        "holder {taker} took the record while holder {other} believed for another {span} ns"
+                    )
+                });
+            }
+        }
+    }
+
+    fn judge_write(&mut self, at: u64, landing: Landing, before: &Snapshot, new: &LeaseObject) {
+        let Some((old, _)) = before else {
+            return;
+        };
+        let who = landing.process.seat;
+        let renews =
+            self.record.author == Some(landing.process) && old.spec.acquire_time == new.spec.acquire_time;
+        if renews && new.spec.renew_time <= old.spec.renew_time {
+            self.violate(at, Invariant::StrictRenewTime, || {
+                format!("holder {who} wrote {:?} over {:?}", new.spec.renew_time, old.spec.renew_time)
+            });
+        }
+        if old.meta.deletion_timestamp.is_some() {
+            self.violate(at, Invariant::RespectsDeletion, || {
+                format!("holder {who} wrote what is being deleted")
+            });
+        }
+        let changes = names(old) != names(new);
+        let counted = i64::from(new.spec.lease_transitions.unwrap_or(0));
+        let was = i64::from(old.spec.lease_transitions.unwrap_or(0).max(0));
+        let expected = (was + i64::from(changes)).min(i64::from(i32::MAX));
+        let moved = !changes && renews && old.spec.acquire_time != new.spec.acquire_time;
+        if counted != expected || moved || (changes && old.spec.acquire_time == new.spec.acquire_time) {
+            self.violate(at, Invariant::Transitions, || {
+                format!("holder {who} made leaseTransitions {counted} of {was}, holder changed: {changes}")
+            });
+        }
+        if !preserved(old, new) {
+            self.violate(at, Invariant::ForeignPreserved, || {
+                format!("holder {who} dropped what is not its own")
+            });
+        }
+        let foreign = self.record.author != Some(landing.process) && names(old).is_some();
+        if foreign {
+            self.judge_takeover(at, landing, old);
+        }
+    }
+
+    /// S25: a timestamp near the server's time, or near the sender's own clock while it knows no better.
+    fn judge_stamp(&mut self, at: u64, landing: Landing, new: &LeaseObject) {
+        let seat = &mut self.seats[usize::from(landing.process.seat)];
+        let (Some(stamp), true) = (new.spec.renew_time, seat.incarnation == landing.process.incarnation)
+        else {
+            return;
+        };
+        let skew = seat.plan.max_clock_skew.unwrap_or(seat.plan.ttl.max(10_000));
+        let near = 2_000 * (skew + seat.plan.request_timeout + 5_000);
+        let own = stamp.0.abs_diff(landing.emitted.wall.as_micros());
+        let server = stamp.0.abs_diff(landing.sent_at);
+        // Without `max_clock_skew` a sequence of its own may run ahead of the clock for as long as it likes.
+        let follows_own = seat.dated < 3 && (own <= near || seat.plan.max_clock_skew.is_none());
+        seat.far_stamps = if server <= near || follows_own { 0 } else { seat.far_stamps + 1 };
+        if seat.far_stamps == 3 {
+            let who = landing.process.seat;
+            self.violate(at, Invariant::StampsNearClock, || {
+                format!("holder {who} writes a time {server} us from the server's and {own} us from its own")
+            });
+        }
+    }
+
+    /// S4 and S15: a record that names somebody is taken only when it may be.
+    fn judge_takeover(&mut self, at: u64, landing: Landing, old: &LeaseObject) {
+        let seat = &self.seats[usize::from(landing.process.seat)];
+        if seat.incarnation != landing.process.incarnation {
+            return;
+        }
+        let identity = identity(landing.process.seat, &seat.plan);
+        let state = state(old);
+        if names(old) == Some(identity.as_str()) && !seat.plan.contend && seat.first_seen == Some(state) {
+            return self.marks.hit(Mark::Reclaimed);
+        }
+        let claimed = old.spec.lease_duration_seconds.unwrap_or(0).max(0).unsigned_abs();
+        let own = Duration::from_millis(seat.plan.duration());
+        let wait = Duration::from_secs(claimed.into()).max(own).min(MAX_FOREIGN_TTL.max(own));
+        let wait = wait + Duration::from_millis(seat.plan.takeover_delay);
+        let since = seat.seen.filter(|seen| seen.state == state).map(|seen| seen.since);
+        let observed = since.is_some_and(|since| landing.emitted.mono >= since.saturating_add(wait));
+        let skew = seat.plan.max_clock_skew.map(Duration::from_millis);
+        let stamped = skew.zip(old.spec.renew_time).is_some_and(|(skew, renewed)| {
+            let due = renewed.0.saturating_add((wait + skew).as_micros() as i64);
+            landing.emitted.wall.as_micros() > due
+        });
+        let who = landing.process.seat;
+        match (observed, stamped) {
+            (true, _) => self.marks.hit(Mark::ByObservation),
+            (false, true) => self.marks.hit(Mark::ByTimestamp),
+            (false, false) if names(old) == Some(identity.as_str()) => {
+                self.violate(at, Invariant::NoAdoption, || {
+                    format!("holder {who} took a live record of its identity that it did not write")
+                });
+            }
+            (false, false) => self.violate(at, Invariant::NoEarlyTakeover, || {
+                let waited = since.map(|since| landing.emitted.mono.saturating_since(since));
+                format!("holder {who} took a live record after {waited:?} of {wait:?}")
+            }),
+        }
+    }
+
+    /// S13: a release takes away only what this very process wrote.
+    fn judge_release(&mut self, at: u64, process: Process, old: Option<&LeaseObject>) {
+        let own = self.record.author == Some(process);
+        let (who, author) = (process.seat, self.record.author);
+        if !own && old.is_some_and(|old| names(old).is_some()) {
+            self.violate(at, Invariant::ReleaseOrder, || {
+                format!("holder {who} gave back a record that {author:?} had written")
+            });
+        }
+        self.author(at, None);
+    }
+
+    /// A write was answered as if it had done something, and the object is as it was.
+    pub(crate) fn changed_nothing(&mut self, at: u64, process: Process) {
+        let who = process.seat;
+        self.violate(at, Invariant::StrictRenewTime, || {
+            format!("holder {who} wrote what was there already: nobody can see that")
+        });
+    }
+
+    /// A holder of ours is about to take in a definite answer.
+    pub(crate) fn shown(&mut self, process: Process, now: MonoTime, shown: Shown) {
+        let seat = &mut self.seats[usize::from(process.seat)];
+        seat.saw_absence = shown.state.is_none();
+        seat.dated += u32::from(shown.dated);
+        let Some(state) = shown.state else {
+            seat.seen = None;
+            seat.misled |= shown.stale;
+            seat.first_seen.get_or_insert(0);
+            return self.marks.hit(if shown.stale { Mark::StaleRead } else { Mark::Absent });
+        };
+        if shown.stale {
+            self.marks.hit(Mark::StaleRead);
+        }
+        seat.first_seen.get_or_insert(state);
+        if seat.seen.is_none_or(|seen| seen.state != state) {
+            seat.seen = Some(Seen { state, since: now });
+        }
+        if shown.terminating {
+            self.marks.hit(Mark::Terminating);
+        }
+    }
+
+    /// S16: it has taken it in.
+    pub(crate) fn took_in(&mut self, at: u64, process: Process, shown: Shown) {
+        let newer = |belief: &super::Belief| shown.version > belief.version && belief.until > at;
+        let believes = self.seats[usize::from(process.seat)].belief.filter(newer);
+        if believes.is_some() && shown.terminating && !shown.stale {
+            let who = process.seat;
+            self.violate(at, Invariant::RespectsDeletion, || {
+                format!("holder {who} believes although it has seen that the object is being deleted")
+            });
+        }
+        if believes.is_some() && shown.read && shown.author != Some(process) && !shown.stale {
+            let who = process.seat;
+            self.violate(at, Invariant::ForeignDropsNow, || {
+                format!("holder {who} believes although it has read a record of {:?}", shown.author)
+            });
+        }
+    }
+}
+
+/// The identity of a seat: twins share one.
+pub(crate) fn identity(seat: u8, plan: &crate::plan::HolderPlan) -> String {
+    format!("holder-{}", plan.name.unwrap_or(seat))
+}
+
+/// Whom a record names.
+pub(crate) fn names(object: &LeaseObject) -> Option<&str> {
+    object.spec.holder_identity.as_deref().filter(|name| !name.is_empty())
+}
+
+/// A hash of what contenders wait for a change of.
+fn state(object: &LeaseObject) -> u64 {
+    let time = |time: Option<crate::api_server::UnixMicros>| time.map_or(u64::MAX, |time| time.0 as u64);
+    let number = |number: Option<i32>| number.map_or(u64::MAX, |number| number as u64);
+    let spec = &object.spec;
+    let words = [
+        time(spec.acquire_time),
+        time(spec.renew_time),
+        number(spec.lease_duration_seconds),
+        number(spec.lease_transitions),
+        u64::from(spec.holder_identity.is_some()),
+    ];
+    let text = object.meta.uid.bytes().chain(names(object).unwrap_or("").bytes());
+    let hash = words.into_iter().fold(0, |hash, word| mix(hash ^ word));
+    text.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// S12: whether everything that is not ours is as it was.
+fn preserved(old: &LeaseObject, new: &LeaseObject) -> bool {
+    let (old, new) = (&old.meta, &new.meta);
+    let foreign = |(key, _): &(&String, &String)| !key.starts_with(OURS);
+    old.labels == new.labels
+        && old.owner_references == new.owner_references
+        && old.finalizers == new.finalizers
+        && old.annotations.iter().filter(foreign).eq(new.annotations.iter().filter(foreign))
+}

@@ -1,0 +1,211 @@
+//! A plan: everything that is decided before a run begins. A run is a pure function of its plan.
+
+mod faults;
+mod network;
+mod source;
+mod swarm;
+
+pub use faults::{Edit, Fault, FaultKind, Refusal, Way};
+pub use network::{Deed, Fate, Garbage, Network, Throttle};
+pub use source::{Seeded, Source, Tape, mix};
+pub use swarm::Swarm;
+
+use serde::{Deserialize, Serialize};
+
+/// A second, in nanoseconds.
+pub(crate) const SECOND: u64 = 1_000_000_000;
+/// A millisecond, in nanoseconds.
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+
+/// One run, before it runs. Instants and spans are nanoseconds of true time since the beginning.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Feeds what the plan does not spell out: seeds of holders, UIDs, and the fate of each request.
+    pub seed: u64,
+    /// When the run ends.
+    pub length: u64,
+    /// When all faults end: from here on somebody has to hold, within a bound.
+    pub heals_at: u64,
+    /// What is there at the beginning.
+    pub beginning: Beginning,
+    /// Who contends.
+    pub holders: Vec<HolderPlan>,
+    /// What the network does to each request.
+    pub network: Network,
+    /// What goes wrong when, in the order of time.
+    pub faults: Vec<Fault>,
+    /// The fate of single requests. Where it is given, every other request is simply carried: that is what
+    /// shrinking makes of a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fates: Option<Vec<(RequestKey, Fate)>>,
+    /// What happens to the holder after all has healed.
+    pub ending: Ending,
+}
+
+/// Names one request of a run whatever happens to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// Whose.
+    pub holder: u8,
+    /// Which incarnation's, from 1.
+    pub incarnation: u32,
+    /// Which of its requests, from 1.
+    pub number: u64,
+}
+
+/// What is there at the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beginning {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// An object that names nobody, as a manifest makes it.
+    Empty,
+    /// A record whose holder has been dead for long.
+    LongDead,
+    /// A record that a stranger wrote just now, and died.
+    JustDied,
+    /// A record that the first holder's identity wrote just now, in another incarnation.
+    Reclaimable,
+}
+
+/// What happens to the holder after all has healed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Nothing.
+    #[default]
+    Quiet,
+    /// It releases, and another has to follow soon.
+    Release,
+    /// Its process dies for good, and another has to follow.
+    Crash,
+}
+
+/// One holder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HolderPlan {
+    /// The number in its identity, where it is not its own place in the list: two with one are twins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<u8>,
+    /// When its process starts.
+    pub starts_at: u64,
+    /// The lease's time to live, in milliseconds.
+    pub ttl: u64,
+    /// The safety margin, in milliseconds.
+    pub margin: u64,
+    /// How long a request may take, in milliseconds.
+    pub request_timeout: u64,
+    /// How far wall clocks may be apart, in milliseconds; `None`: they decide nothing.
+    pub max_clock_skew: Option<u64>,
+    /// Releases by clearing the record, and creates in quarantine.
+    pub vacate: bool,
+    /// Takes no record of its own identity for its own.
+    pub contend: bool,
+    /// How it is driven.
+    pub drive: Drive,
+    /// Its clocks.
+    pub clock: ClockPlan,
+    /// Its timers come late by up to this many nanoseconds.
+    pub lateness: u64,
+    /// Its driver also wakes it when nothing is due.
+    pub wakes_early: bool,
+    /// Waited after an expiry on top of it, in milliseconds.
+    pub takeover_delay: u64,
+    /// Waited on top for records of other implementations, in milliseconds.
+    pub foreign_holder_grace: u64,
+}
+
+/// How an application drives its holder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drive {
+    /// `Campaign`, once.
+    #[default]
+    Campaign,
+    /// `TryAcquire`, again after each end, with this many milliseconds between.
+    TryAcquire(u64),
+}
+
+/// The clocks of one holder's machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClockPlan {
+    /// What the monotonic clock shows at the beginning, in nanoseconds.
+    pub origin: u64,
+    /// How much faster than true time it runs, in millionths.
+    pub rate: i32,
+    /// If not zero, it runs that much faster for half of this span and that much slower for the other half.
+    pub wave: u64,
+    /// How far the wall clock is ahead of true time, in microseconds.
+    pub wall_offset: i64,
+}
+
+impl HolderPlan {
+    /// V, in milliseconds.
+    pub(crate) const fn validity(&self) -> u64 {
+        self.ttl - self.margin
+    }
+
+    /// The duration that it writes, in milliseconds.
+    pub(crate) const fn duration(&self) -> u64 {
+        self.ttl.div_ceil(1000) * 1000
+    }
+
+    /// The greatest rate error of all clocks that this margin allows, in millionths: V/(1-ρ) ≤ W/(1+ρ).
+    pub(crate) const fn most_rate(&self) -> i32 {
+        let (v, w) = (self.validity() as i64, self.duration() as i64);
+        ((w - v) * 1_000_000 / (w + v)) as i32
+    }
+}
+
+/// An assumption of the safety argument that a plan breaks on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Assumption {
+    /// Monotonic clocks keep their rate within what the margin allows.
+    ClockRate,
+    /// Monotonic clocks count suspends.
+    ClockCountsSuspend,
+    /// Wall clocks are within half of `max_clock_skew` of true time.
+    WallClock,
+    /// Live processes have different identities, or none is reclaimed.
+    OneProcessPerIdentity,
+    /// The storage is not restored from a backup.
+    Storage,
+}
+
+impl Plan {
+    /// The assumptions that this plan breaks. Where there is none, no two terms may overlap.
+    #[must_use]
+    pub fn broken_assumptions(&self) -> Vec<Assumption> {
+        let rate = swarm::most_rate(&self.holders);
+        let wall = swarm::most_wall(&self.holders);
+        let mut broken = Vec::new();
+        if self.holders.iter().any(|holder| holder.clock.rate.abs() > rate) {
+            broken.push(Assumption::ClockRate);
+        }
+        if self.holders.iter().any(|holder| holder.clock.wall_offset.abs() > wall) {
+            broken.push(Assumption::WallClock);
+        }
+        let reclaims = self.holders.iter().any(|holder| !holder.contend);
+        for fault in &self.faults {
+            match fault.what {
+                FaultKind::Suspend { .. } => broken.push(Assumption::ClockCountsSuspend),
+                FaultKind::WallStep { offset, .. } if offset.abs() > wall => {
+                    broken.push(Assumption::WallClock)
+                }
+                FaultKind::Twin { .. } if reclaims => broken.push(Assumption::OneProcessPerIdentity),
+                FaultKind::Rollback => broken.push(Assumption::Storage),
+                _ => {}
+            }
+        }
+        broken.sort_unstable();
+        broken.dedup();
+        broken
+    }
+}

@@ -1,0 +1,370 @@
+//! Swarm testing: every run draws which faults are on, and how hard (Groce et al., "Swarm Testing", 2012).
+
+use std::time::Duration;
+
+use super::{
+    Beginning, ClockPlan, Drive, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan,
+    Refusal, SECOND, Seeded, Source, Way,
+};
+
+/// The domain of the choices that make a plan.
+const PLAN: u64 = 1;
+/// How long a run is.
+const LENGTH: u64 = 600 * SECOND;
+/// When the faults end at the earliest, and at the latest.
+const HEALS: (u64, u64) = (300 * SECOND, 390 * SECOND);
+
+/// What a swarm is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    /// How many holders; default 3, at least 1, at most 16.
+    pub holders: u8,
+    /// Whether some runs break an assumption on purpose. Default true.
+    pub breaks_assumptions: bool,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        Self { holders: 3, breaks_assumptions: true }
+    }
+}
+
+/// How much goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// Nothing.
+    Calm,
+    /// One kind of fault.
+    Single(u64),
+    /// Whatever is drawn.
+    Swarm,
+}
+
+impl Swarm {
+    /// The plan of a seed. The same seed gives the same plan for ever, on every platform.
+    #[must_use]
+    pub fn plan(&self, seed: u64) -> Plan {
+        self.draw(seed, &mut Seeded::new(seed, PLAN))
+    }
+
+    /// A plan from any source of choices.
+    pub fn draw(&self, seed: u64, source: &mut impl Source) -> Plan {
+        let mood = match source.below(10) {
+            0 => Mood::Calm,
+            1 => Mood::Single(source.between(1, KINDS)),
+            _ => Mood::Swarm,
+        };
+        let mut holders = fleet(source, self.holders.clamp(1, 16));
+        let heals_at = source.between(HEALS.0, HEALS.1);
+        let mut draft = Draft { holders: holders.len() as u64, mood, heals_at, faults: Vec::new() };
+        let network = network(source, mood);
+        timed(&mut draft, source, &holders);
+        if self.breaks_assumptions && mood == Mood::Swarm && source.chance(80_000) {
+            break_assumptions(&mut draft, source, &mut holders);
+        }
+        let mut faults = draft.faults;
+        faults.sort_unstable_by_key(|fault| fault.at);
+        Plan {
+            seed,
+            length: LENGTH,
+            heals_at,
+            beginning: source.pick(&[
+                Beginning::Absent,
+                Beginning::Empty,
+                Beginning::LongDead,
+                Beginning::JustDied,
+                Beginning::Reclaimable,
+            ]),
+            holders,
+            network,
+            faults,
+            fates: None,
+            ending: source.pick(&[Ending::Quiet, Ending::Release, Ending::Crash]),
+        }
+    }
+}
+
+/// Kinds of faults that a run with a single one chooses from.
+const KINDS: u64 = 29;
+
+fn fleet(source: &mut impl Source, count: u8) -> Vec<HolderPlan> {
+    let ttl = ttl(source);
+    let mixed = source.chance(150_000);
+    let vacate = source.chance(350_000);
+    let contend = source.chance(200_000);
+    let margin = source.pick(&[10, 10, 10, 10, 10, 5, 20, 20]);
+    let takeover_delay = if source.chance(100_000) { ttl / 5 } else { 0 };
+    let foreign_holder_grace = if source.chance(150_000) { 2_000 } else { 0 };
+    let mut holders: Vec<_> = (0..count)
+        .map(|_| {
+            let ttl = if mixed { self::ttl(source) } else { ttl };
+            HolderPlan {
+                name: None,
+                starts_at: source.below(10 * SECOND),
+                ttl,
+                margin: ttl * margin / 100,
+                request_timeout: ttl / source.pick(&[5, 5, 5, 8, 20]),
+                max_clock_skew: skew(source, ttl),
+                vacate,
+                contend,
+                drive: if source.chance(250_000) {
+                    Drive::TryAcquire(source.between(ttl / 4, ttl))
+                } else {
+                    Drive::Campaign
+                },
+                clock: ClockPlan::default(),
+                lateness: if source.chance(300_000) {
+                    source.spread(Duration::from_millis(1), Duration::from_secs(5))
+                } else {
+                    0
+                },
+                wakes_early: source.chance(200_000),
+                takeover_delay,
+                foreign_holder_grace,
+            }
+        })
+        .collect();
+    clocks(source, &mut holders);
+    holders
+}
+
+fn ttl(source: &mut impl Source) -> u64 {
+    let whole = match source.below(100) {
+        0..50 => 15_000,
+        50..52 => 2_000,
+        52..58 => 5_000,
+        58..68 => 10_000,
+        68..88 => 30_000,
+        _ => 60_000,
+    };
+    // Not whole seconds: what is written has to be rounded up.
+    if source.chance(200_000) { whole + source.pick(&[900, 400, 1]) } else { whole }
+}
+
+fn skew(source: &mut impl Source, ttl: u64) -> Option<u64> {
+    match source.below(8) {
+        0 | 1 => None,
+        2 => Some(2_000),
+        _ => Some(ttl.max(10_000)),
+    }
+}
+
+/// Clocks within the bounds that the fleet's settings allow.
+fn clocks(source: &mut impl Source, holders: &mut [HolderPlan]) {
+    let rate = most_rate(holders);
+    let wall = most_wall(holders);
+    let exact = source.chance(250_000);
+    let at_the_bound = source.chance(200_000);
+    for holder in holders {
+        let sign = if source.chance(500_000) { 1 } else { -1 };
+        let size = if at_the_bound { rate } else { source.below(rate as u64) as i32 };
+        holder.clock = ClockPlan {
+            origin: source.spread(Duration::from_nanos(1), Duration::from_secs(1_000_000)),
+            rate: if exact { 0 } else { sign * size },
+            wave: if source.chance(250_000) { source.between(1, 600) * SECOND } else { 0 },
+            wall_offset: if exact { 0 } else { within(source, wall) },
+        };
+    }
+}
+
+/// The greatest rate error, in millionths, that every pair of holders bears.
+pub(super) fn most_rate(holders: &[HolderPlan]) -> i32 {
+    holders.iter().map(HolderPlan::most_rate).min().unwrap_or(0)
+}
+
+/// How far a wall clock may be from true time, in microseconds.
+pub(super) fn most_wall(holders: &[HolderPlan]) -> i64 {
+    let tightest = holders.iter().filter_map(|holder| holder.max_clock_skew).min();
+    tightest.map_or(3_600_000_000, |skew| skew as i64 * 500)
+}
+
+fn within(source: &mut impl Source, most: i64) -> i64 {
+    source.below(2 * most as u64 + 1) as i64 - most
+}
+
+fn network(source: &mut impl Source, mood: Mood) -> Network {
+    let mut number = 0;
+    // Chances on a logarithmic scale: a few runs in which nearly nothing gets through, many with a fault or two.
+    let mut chance = |source: &mut dyn FnMut() -> u64, most: u64| -> u32 {
+        number += 1;
+        let on = match mood {
+            Mood::Calm => false,
+            Mood::Single(kind) => kind == number,
+            Mood::Swarm => source() % 100 >= 72,
+        };
+        let cut = source() % 6;
+        if on { (most >> cut) as u32 } else { 0 }
+    };
+    let mut draw = || source.next() >> 20;
+    let lost_requests = chance(&mut draw, 250_000);
+    let lost_replies = chance(&mut draw, 250_000);
+    let refused = chance(&mut draw, 100_000);
+    let resets_before = chance(&mut draw, 100_000);
+    let resets_after = chance(&mut draw, 100_000);
+    let copies = chance(&mut draw, 200_000);
+    let errors = chance(&mut draw, 200_000);
+    let masked = chance(&mut draw, 200_000);
+    let late = chance(&mut draw, 100_000);
+    let throttled = chance(&mut draw, 60_000);
+    let garbage = chance(&mut draw, 200_000);
+    let stale_reads = chance(&mut draw, 100_000);
+    let pauses_after = chance(&mut draw, 60_000);
+    let pauses_before = chance(&mut draw, 60_000);
+    let slow_requests = chance(&mut draw, 250_000);
+    let slow_replies = chance(&mut draw, 250_000);
+    Network {
+        least_delay: source.below(30 * MILLISECOND),
+        more_delay: source.spread(Duration::from_millis(1), Duration::from_millis(400)),
+        slow_requests,
+        slow_replies,
+        slow_span: source.spread(Duration::from_millis(100), Duration::from_secs(8)),
+        lost_requests,
+        lost_replies,
+        refused,
+        resets_before,
+        resets_after,
+        copies,
+        echoes: if source.chance(400_000) { 500_000 } else { 0 },
+        errors,
+        masked,
+        late,
+        late_span: source.spread(Duration::from_millis(100), Duration::from_secs(60)),
+        throttled,
+        garbage,
+        dateless: mood == Mood::Swarm && source.chance(100_000),
+        stale_reads,
+        stale_span: source.spread(Duration::from_millis(100), Duration::from_secs(60)),
+        pauses_after,
+        pauses_before,
+        pause_span: source.spread(Duration::from_secs(1), Duration::from_secs(60)),
+    }
+}
+
+/// What is being drawn.
+struct Draft {
+    holders: u64,
+    mood: Mood,
+    heals_at: u64,
+    faults: Vec<Fault>,
+}
+
+impl Draft {
+    /// Some faults of one kind, or none. `number` is the kind's.
+    fn some<S: Source>(
+        &mut self,
+        source: &mut S,
+        number: u64,
+        most: u64,
+        longest: Duration,
+        mut make: impl FnMut(&mut S, u8, u64) -> FaultKind,
+    ) {
+        let on = match self.mood {
+            Mood::Calm => false,
+            Mood::Single(kind) => kind == number,
+            Mood::Swarm => source.chance(280_000),
+        };
+        if !on {
+            return;
+        }
+        let count = 1 + source.below(most);
+        for _ in 0..count {
+            let at = source.between(2 * SECOND, self.heals_at - SECOND);
+            let span = source.spread(Duration::from_millis(50), longest).min(self.heals_at - at);
+            let holder = source.below(self.holders) as u8;
+            let what = make(source, holder, span);
+            self.faults.push(Fault { at, what });
+        }
+    }
+}
+
+fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let wall = most_wall(holders);
+    draft.some(source, 17, 8, MINUTE, |_, holder, span| FaultKind::Pause { holder, span });
+    draft.some(source, 18, 6, MINUTE / 2, |_, holder, span| FaultKind::Crash { holder, span });
+    draft.some(source, 19, 6, MINUTE, |_, holder, span| FaultKind::Release { holder, span });
+    draft.some(source, 20, 6, MINUTE, |source, holder, span| {
+        let way = source.pick(&[Way::Both, Way::Requests, Way::Replies, Way::Refused]);
+        FaultKind::Partition { holder, span, way }
+    });
+    draft.some(source, 21, 3, MINUTE / 2, |_, _, span| FaultKind::Outage { span });
+    draft.some(source, 22, 3, MINUTE, |source, _, span| FaultKind::SlowMotion {
+        span,
+        factor: source.between(5, 60) as u32,
+    });
+    draft.some(source, 23, 3, 2 * MINUTE, |source, _, span| {
+        let seconds = source.between(1, 30) as u32;
+        let how = source.pick(&[
+            Refusal::Unauthorized,
+            Refusal::Forbidden,
+            Refusal::TooMany(seconds),
+            Refusal::Unavailable,
+            Refusal::ProxyPage,
+        ]);
+        FaultKind::Refuse { span, how }
+    });
+    draft.some(source, 24, 4, MINUTE, |source, holder, _| FaultKind::WallStep {
+        holder,
+        offset: within(source, wall),
+    });
+    // A clock that stands still leaves its bound unless the standstill is short.
+    let longest = Duration::from_micros(wall as u64 / 2).min(MINUTE);
+    let room = wall;
+    let offsets: Vec<i64> = holders.iter().map(|holder| holder.clock.wall_offset).collect();
+    draft.some(source, 25, 2, longest, |_, holder, span| {
+        let left = room + offsets[usize::from(holder)];
+        FaultKind::WallFreeze { holder, span: span.min(left.max(0) as u64 * 1000) }
+    });
+    draft.some(source, 26, 4, MINUTE, |source, holder, _| FaultKind::ClockBack {
+        holder,
+        by: source.spread(Duration::from_nanos(1), MINUTE),
+    });
+    draft.some(source, 27, 5, MINUTE, |source, _, _| FaultKind::Admin { edit: harmless(source) });
+    draft.some(source, 28, 4, MINUTE, |source, _, _| FaultKind::Admin { edit: meddling(source) });
+    draft.some(source, 29, 2, 2 * MINUTE, |source, _, span| {
+        let every = source.spread(Duration::from_millis(200), Duration::from_secs(5));
+        FaultKind::LabelStorm { span, every }
+    });
+    draft.some(source, 16, 1, MINUTE / 2, |_, _, span| FaultKind::Namespace { span });
+    if holders.iter().all(|holder| holder.contend) {
+        draft.some(source, 15, 2, 2 * MINUTE, |_, holder, span| FaultKind::Twin { holder, span });
+    }
+}
+
+/// Edits that take nothing from a live term.
+fn harmless(source: &mut impl Source) -> Edit {
+    source.pick(&[Edit::Label, Edit::Label, Edit::Strip, Edit::Finalize, Edit::Unfinalize])
+}
+
+/// Edits that can.
+fn meddling(source: &mut impl Source) -> Edit {
+    match source.below(12) {
+        0..4 => Edit::Delete,
+        4 => Edit::Recreate,
+        5 => Edit::Clear,
+        6 => Edit::Stranger { seconds: source.pick(&[1, 5, 15, 60, i32::MAX]) },
+        7 => Edit::Duration { seconds: source.pick(&[1, 2, 60, i32::MAX]) },
+        8 => Edit::RenewTime { seconds: source.pick(&[-3600, -30, 30, 3600, i32::MAX]) },
+        9 => Edit::Pekko,
+        10 => Edit::Nulls,
+        _ => Edit::Hostile,
+    }
+}
+
+/// Leaves the model in one way.
+fn break_assumptions(draft: &mut Draft, source: &mut impl Source, holders: &mut [HolderPlan]) {
+    let holder = source.below(draft.holders) as u8;
+    let at = source.between(20 * SECOND, draft.heals_at - 40 * SECOND);
+    let span = source.spread(Duration::from_secs(1), Duration::from_secs(120)).min(draft.heals_at - at);
+    let broken = &mut holders[usize::from(holder)];
+    match source.below(5) {
+        0 => broken.clock.rate = source.pick(&[-500_000, 500_000, -200_000, 200_000]),
+        1 => {
+            let far = source.between(20, 7200) as i64 * 1_000_000;
+            broken.clock.wall_offset = if source.chance(500_000) { far } else { -far };
+        }
+        2 => draft.faults.push(Fault { at, what: FaultKind::Suspend { holder, span } }),
+        3 => draft.faults.push(Fault { at, what: FaultKind::Twin { holder, span } }),
+        _ => draft.faults.push(Fault { at, what: FaultKind::Rollback }),
+    }
+}

@@ -1,0 +1,412 @@
+//! The network between a holder and the API server.
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{Method, Request, Response};
+use lease_core::{Failure, Input, MonoTime, Now, RequestId};
+use memchr::memmem;
+use std::time::Duration;
+
+use super::replies;
+use super::seat::{Incoming, Machine};
+use super::{FATES, Happening, Message, What, World};
+use crate::oracle::{Landing, Mark, Sent, Snapshot};
+use crate::plan::{Deed, Fate, Garbage, RequestKey, Seeded, mix};
+
+impl World<'_> {
+    pub(super) fn send(
+        &mut self,
+        seat: u8,
+        now: Now,
+        id: RequestId,
+        request: Request<Bytes>,
+        give_up_at: MonoTime,
+    ) {
+        let place = &mut self.seats[usize::from(seat)];
+        place.sent += 1;
+        let (incarnation, number) = (place.incarnation, place.sent);
+        let process = place.process(seat);
+        let holding = match &place.machine {
+            Some(Machine::Core(lease)) => Some(lease.check_alive(now.mono).is_some()),
+            _ => None,
+        };
+        let fate = self.fate(RequestKey { holder: seat, incarnation, number });
+        let sent = describe(&request, give_up_at, holding == Some(true));
+        self.counts.requests += 1;
+        *self.counts.deeds.entry(fate.deed.name()).or_default() += 1;
+        if holding.is_some() {
+            self.oracle.sent(self.now, process, number, now.mono, &sent);
+        }
+        let message = self.messages.len() as u32;
+        self.fold(0x01, u64::from(seat) << 32 | number);
+        if self.trace.is_some() {
+            let about = replies::about(&request);
+            let fate = (fate.deed != Deed::Carry).then(|| format!("{:?}", fate.deed));
+            let verb = sent.verb.to_owned();
+            self.note(What::Sent { holder: seat.into(), request: message, verb, about, fate });
+        }
+        self.messages.push(Message {
+            seat,
+            incarnation,
+            id,
+            number,
+            emitted: now,
+            sent_at: super::EPOCH + (self.now / 1000) as i64,
+            request,
+            fate,
+            response: None,
+            shown: None,
+            not_sent: false,
+            applied: false,
+            names: sent.names,
+        });
+        self.dispatch(message, fate);
+        if fate.pause_after > 0 {
+            self.pause(seat, fate.pause_after);
+        }
+    }
+
+    /// What the plan has for a request.
+    fn fate(&self, key: RequestKey) -> Fate {
+        let domain = mix(u64::from(key.holder) << 32 | u64::from(key.incarnation)) ^ key.number;
+        let mut source = Seeded::new(self.plan.seed ^ domain, FATES);
+        if let Some(fates) = &self.fates {
+            let plain = Fate { there: 2_000_000, back: 2_000_000, ..Fate::default() };
+            return fates.get(&key).copied().unwrap_or(plain);
+        }
+        if self.healed { self.plan.network.plain(&mut source) } else { self.plan.network.draw(&mut source) }
+    }
+
+    fn dispatch(&mut self, message: u32, fate: Fate) {
+        let there = self.slowed(fate.there);
+        let (refused, lost) = self.blocked(message, true);
+        if refused || fate.deed == Deed::Refuse {
+            self.messages[message as usize].not_sent = true;
+            return self.queue.push(self.now + there.min(20_000_000), Happening::Deliver { message });
+        }
+        if lost || fate.deed == Deed::LoseRequest {
+            return;
+        }
+        let arrives = self.now + there;
+        match fate.deed {
+            Deed::ResetBefore => {
+                self.queue.push(arrives + self.slowed(fate.back), Happening::Deliver { message });
+            }
+            Deed::Late(after) => self.queue.push(arrives + after, Happening::ArriveLate { message }),
+            Deed::LateError(after) => {
+                self.queue.push(arrives, Happening::Arrive { message });
+                self.queue.push(arrives + after, Happening::ArriveLate { message });
+            }
+            Deed::Copy(after) | Deed::Echo(after) => {
+                self.queue.push(arrives, Happening::Arrive { message });
+                self.queue.push(arrives + after, Happening::ArriveAgain { message });
+            }
+            _ => self.queue.push(arrives, Happening::Arrive { message }),
+        }
+    }
+
+    pub(super) fn arrive(&mut self, message: u32) {
+        let sent = &self.messages[message as usize];
+        let (deed, back) = (sent.fate.deed, sent.fate.back);
+        if self.is_down() {
+            // What a server that goes down was doing is half done, half not.
+            if mix(self.plan.seed ^ u64::from(message)) & 1 == 0 {
+                self.serve(message, false);
+            }
+            self.messages[message as usize].response = None;
+            return self.queue.push(self.now + self.slowed(back), Happening::Deliver { message });
+        }
+        let refused = self.refusal().or_else(|| match deed {
+            Deed::Error(code) => Some(replies::error(code)),
+            Deed::LateError(_) => Some(replies::error(504)),
+            Deed::Throttle(throttle) => Some(replies::throttled(throttle)),
+            _ => None,
+        });
+        if let Some(response) = refused {
+            self.answer(message, response);
+        } else if let Deed::Stale(by) = deed {
+            self.answer_stale(message, by);
+        } else {
+            self.serve(message, false);
+            self.spoil(message, deed);
+        }
+        if matches!(deed, Deed::LoseReply | Deed::Echo(_)) || self.blocked(message, false).1 {
+            return;
+        }
+        self.queue.push(self.now + self.slowed(back), Happening::Deliver { message });
+    }
+
+    /// What happens to the answer of a request that was carried out.
+    fn spoil(&mut self, message: u32, deed: Deed) {
+        let sent = &mut self.messages[message as usize];
+        match deed {
+            Deed::ResetAfter => {
+                sent.response = None;
+                sent.shown = None;
+            }
+            Deed::Masked(code) => {
+                sent.response = Some(replies::error(code));
+                sent.shown = None;
+            }
+            Deed::Garble(Garbage::Misrouted) => {
+                let earlier = self.history.iter().rev().nth(1).and_then(|(_, body, _)| body.clone());
+                let sent = &mut self.messages[message as usize];
+                if let Some(body) = earlier.filter(|_| sent.request.method() != Method::GET) {
+                    sent.response = Some(replies::object(body));
+                    sent.shown = None;
+                }
+            }
+            Deed::Garble(garbage) => {
+                if let Some(response) = sent.response.take() {
+                    let (response, readable) = replies::garble(response, garbage);
+                    sent.response = Some(response);
+                    if !readable {
+                        sent.shown = None;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn arrive_again(&mut self, message: u32) {
+        if self.is_down() {
+            return;
+        }
+        let first =
+            (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
+        self.serve(message, true);
+        let sent = &mut self.messages[message as usize];
+        if matches!(sent.fate.deed, Deed::Echo(_)) {
+            let back = sent.fate.back;
+            self.queue.push(self.now + self.slowed(back), Happening::Deliver { message });
+        } else {
+            (sent.response, sent.shown) = first;
+        }
+    }
+
+    pub(super) fn arrive_late(&mut self, message: u32) {
+        if self.is_down() {
+            return;
+        }
+        let held =
+            (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
+        self.serve(message, false);
+        let sent = &mut self.messages[message as usize];
+        (sent.response, sent.shown) = held;
+    }
+
+    fn answer(&mut self, message: u32, response: Response<Bytes>) {
+        let code = response.status().as_u16();
+        self.fold(0x02, u64::from(message) << 16 | u64::from(code));
+        self.messages[message as usize].response = Some(response);
+        self.note(What::Arrived { request: message, code, applied: false, version: None });
+    }
+
+    /// The server carries a request out.
+    fn serve(&mut self, message: u32, copied: bool) {
+        let now = self.server_now();
+        let before = self.object();
+        let sent = &self.messages[message as usize];
+        let answer = self.server.handle(now, &sent.request).into_response();
+        let after = self.object();
+        let mut response = answer.unwrap_or_default();
+        if self.plan.network.dateless {
+            response.headers_mut().remove(http::header::DATE);
+        }
+        let code = response.status().as_u16();
+        let place = &self.seats[usize::from(sent.seat)];
+        let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+        let version = |object: &Snapshot| object.as_ref().map(|(_, version)| *version);
+        let applied = version(&before) != version(&after);
+        let late = matches!(sent.fate.deed, Deed::Late(_) | Deed::LateError(_));
+        let current = place.incarnation == sent.incarnation && place.machine.is_some();
+        let ours = !matches!(place.machine, Some(Machine::Peer(_)));
+        let reads = sent.request.method() == Method::GET;
+        let deletes = sent.request.method() == Method::DELETE;
+        let landing = Landing {
+            process,
+            number: sent.number,
+            emitted: sent.emitted,
+            sent_at: sent.sent_at,
+            late,
+            copied,
+            current,
+            deletes,
+        };
+        let wrote_nothing = !applied && !reads && !deletes && matches!(code, 200 | 201);
+        let names = sent.names;
+        if ours && applied {
+            self.oracle.applied(self.now, landing, &before, &after);
+        } else if applied {
+            self.oracle.edited(self.now, &after, false, true);
+        } else if wrote_nothing && ours {
+            self.oracle.changed_nothing(self.now, process);
+        }
+        if applied {
+            self.note_truth(&after, Some(landing.process.seat));
+            self.remember(&after);
+        }
+        if code == 409 {
+            self.mark_conflict(message, names);
+        }
+        let definite = matches!(code, 200 | 201 | 404) && !(deletes && code == 200);
+        let mut shown = self.oracle.shows(&after);
+        shown.read = reads;
+        shown.dated = !self.plan.network.dateless;
+        self.fold(0x02, u64::from(message) << 16 | u64::from(code));
+        let sent = &mut self.messages[message as usize];
+        sent.applied |= applied;
+        sent.shown = definite.then_some(shown);
+        sent.response = Some(response);
+        self.note(What::Arrived { request: message, code, applied, version: version(&after) });
+    }
+
+    /// A write met another state: its own, somebody's who was quicker, or an edit.
+    fn mark_conflict(&mut self, message: u32, names: bool) {
+        let sent = &self.messages[message as usize];
+        let author = self.oracle.author_now();
+        if !names {
+            return;
+        }
+        let own = author == Some(crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation });
+        let mark = if own { Mark::OwnConflict } else { Mark::RaceLost };
+        self.oracle.marks.hit(mark);
+    }
+
+    /// A reply, or the news that there is none, reaches the process.
+    pub(super) fn deliver(&mut self, message: u32) {
+        let sent = &self.messages[message as usize];
+        let (seat, pause) = (sent.seat, sent.fate.pause_before);
+        let place = &mut self.seats[usize::from(seat)];
+        if place.incarnation != sent.incarnation || place.machine.is_none() {
+            return;
+        }
+        if place.paused_until > self.now {
+            return place.inbox.push(Incoming::Reply(message));
+        }
+        if pause > 0 {
+            self.messages[message as usize].fate.pause_before = 0;
+            self.pause(seat, pause);
+            return self.seats[usize::from(seat)].inbox.push(Incoming::Reply(message));
+        }
+        self.take_in(message);
+    }
+
+    /// The process looks at a reply.
+    pub(super) fn take_in(&mut self, message: u32) {
+        let sent = &mut self.messages[message as usize];
+        let (seat, id, number) = (sent.seat, sent.id, sent.number);
+        let response = sent.response.take();
+        let (shown, not_sent, applied, names) = (sent.shown, sent.not_sent, sent.applied, sent.names);
+        let place = &self.seats[usize::from(seat)];
+        let process = place.process(seat);
+        let now = place.clock.mono(self.now);
+        let outcome = replies::outcome(response.as_ref(), not_sent);
+        self.fold(0x03, u64::from(message));
+        if self.trace.is_some() {
+            self.note(What::Answered { holder: seat.into(), request: message, outcome });
+        }
+        let Some(response) = response else {
+            self.oracle.settled(seat, number, not_sent);
+            if applied && names {
+                self.oracle.marks.hit(Mark::UnknownApplied);
+            }
+            let failure = if not_sent { Failure::NotSent } else { Failure::Unknown };
+            return self.give(seat, Input::Failed { id, failure });
+        };
+        let wanted = self.oracle.waits_for(seat, number, now);
+        if applied && names && !wanted && self.oracle.believes(self.now, seat).is_none() {
+            self.oracle.marks.hit(Mark::LateAck);
+        }
+        // A reply that nobody waits for any more settles nothing.
+        self.oracle.settled(seat, number, wanted && (shown.is_some() || replies::is_definite(&response)));
+        let asked = retry_after(&response);
+        let shown = shown.filter(|_| wanted);
+        if let Some(shown) = shown {
+            self.oracle.shown(process, now, shown);
+        }
+        self.give(seat, Input::Response { id, response });
+        if let Some(shown) = shown {
+            self.oracle.took_in(self.now, process, shown);
+        }
+        if let Some(asked) = asked.filter(|_| wanted) {
+            self.oracle.told_to_wait(seat, now.saturating_add(asked));
+        }
+    }
+
+    fn answer_stale(&mut self, message: u32, by: u64) {
+        if self.messages[message as usize].request.method() != Method::GET {
+            return self.serve(message, false);
+        }
+        let then = self.now.saturating_sub(by);
+        let found = self.history.iter().rev().find(|(at, ..)| *at <= then);
+        let Some((_, body, shown)) = found.cloned() else {
+            return self.serve(message, false);
+        };
+        let response = match &body {
+            Some(body) => replies::object(body.clone()),
+            None => replies::absent(),
+        };
+        let stale = shown.version != self.object().map_or(0, |(_, version)| version);
+        self.messages[message as usize].shown = Some(crate::oracle::Shown { stale, ..shown });
+        self.answer(message, response);
+    }
+
+    /// Keeps a state of the object for stale reads.
+    pub(super) fn remember(&mut self, object: &Snapshot) {
+        let body = self.server.get(super::seat::NAMESPACE, super::seat::NAME);
+        let shown = self.oracle.shows(object);
+        self.history.push((self.now, body, shown));
+    }
+
+    pub(super) fn note_truth(&mut self, object: &Snapshot, by: Option<u8>) {
+        if self.trace.is_none() {
+            return;
+        }
+        let (object, version) = match object {
+            Some((object, version)) => (Some(object), Some(*version)),
+            None => (None, None),
+        };
+        let spec = object.map(|object| &object.spec);
+        let expires = spec.and_then(|spec| {
+            let ends = spec.renew_time?.plus_seconds(spec.lease_duration_seconds.unwrap_or(0).into());
+            u64::try_from(ends.0.saturating_sub(super::EPOCH)).ok().map(|micros| micros.saturating_mul(1000))
+        });
+        let holder = object.and_then(|object| crate::oracle::names(object)).map(str::to_owned);
+        self.note(What::Truth { holder, version, expires, by: by.map(usize::from) });
+    }
+}
+
+/// `Retry-After` in seconds, as far as it is obeyed.
+fn retry_after(response: &Response<Bytes>) -> Option<Duration> {
+    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(60)))
+}
+
+fn describe(request: &Request<Bytes>, give_up_at: MonoTime, holding: bool) -> Sent {
+    let body = request.body();
+    let has = |needle: &[u8]| memmem::find(body, needle).is_some();
+    let versioned = || has(b"\"uid\":\"") && has(b"\"resourceVersion\":\"");
+    let (mut names, mut creates, mut gives_back, mut conditional) = (false, false, false, true);
+    let verb = match *request.method() {
+        Method::GET => "GET",
+        Method::POST => {
+            (names, creates) = (true, true);
+            "POST"
+        }
+        Method::PUT => {
+            gives_back = has(b"\"holderIdentity\":\"\"");
+            names = !gives_back;
+            conditional = versioned();
+            "PUT"
+        }
+        Method::DELETE => {
+            gives_back = true;
+            conditional = versioned() && has(b"preconditions");
+            "DELETE"
+        }
+        _ => "PATCH",
+    };
+    Sent { verb, names, creates, gives_back, conditional, give_up_at, holding }
+}

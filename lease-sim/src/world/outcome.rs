@@ -1,0 +1,113 @@
+//! What is left of a run.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::oracle::{Marks, Violation};
+use crate::plan::{Assumption, Drive, FaultKind, HolderPlan};
+use crate::trace::{Trace, What};
+
+/// What is counted in a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    pub(super) terms: u64,
+    pub(super) pauses: u64,
+    pub(super) deeds: BTreeMap<&'static str, u64>,
+    pub(super) faults: BTreeMap<&'static str, u64>,
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The first violation, or all where the run went on.
+    pub violations: Vec<Violation>,
+    /// The situations that were met.
+    pub marks: Marks,
+    /// The assumptions that the plan broke.
+    pub broken: Vec<Assumption>,
+    /// A hash of everything that happened.
+    pub hash: u64,
+    /// How much true time was simulated, in nanoseconds.
+    pub simulated: u64,
+    /// Requests that left holders.
+    pub requests: u64,
+    /// Terms that began.
+    pub terms: u64,
+    /// Happenings that were queued.
+    pub happenings: u64,
+    /// Faults that were injected, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The longest time that two or more holders believed at once, in nanoseconds.
+    pub longest_overlap: u64,
+    /// The time that two or more believed, in nanoseconds.
+    pub total_overlap: u64,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its figures.
+    pub outcome: Outcome,
+    /// What happened, if it was to be kept.
+    pub trace: Option<Trace>,
+}
+
+impl World<'_> {
+    pub(super) fn finish(mut self) -> Run {
+        self.oracle.finish(self.now);
+        for violation in &self.oracle.violations {
+            let what = What::Violation {
+                invariant: violation.invariant.name().to_owned(),
+                about: violation.about.clone(),
+            };
+            if let Some(trace) = &mut self.trace {
+                trace.entries.push(crate::trace::Entry { at: violation.at, what });
+            }
+        }
+        let mut faults = self.counts.faults;
+        for (name, count) in self.counts.deeds.into_iter().filter(|(name, _)| *name != "carried") {
+            *faults.entry(name).or_default() += count;
+        }
+        if self.counts.pauses > 0 {
+            *faults.entry("process-stands-still").or_default() += self.counts.pauses;
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.entries.sort_by_key(|entry| entry.at);
+        }
+        let outcome = Outcome {
+            violations: self.oracle.violations,
+            marks: self.oracle.marks,
+            broken: self.plan.broken_assumptions(),
+            hash: self.hash,
+            simulated: self.now,
+            requests: self.counts.requests,
+            terms: self.counts.terms,
+            happenings: self.queue.pushed(),
+            faults,
+            longest_overlap: self.oracle.overlap.longest,
+            total_overlap: self.oracle.overlap.total,
+        };
+        Run { outcome, trace: self.trace }
+    }
+
+    /// Counts a fault of the plan.
+    pub(super) fn count_fault(&mut self, what: &FaultKind) {
+        *self.counts.faults.entry(what.name()).or_default() += 1;
+    }
+}
+
+/// A holder's settings, for people.
+pub(super) fn about(plan: &HolderPlan) -> String {
+    let policy = if plan.vacate { "Vacate" } else { "Delete" };
+    let identity = if plan.contend { "Contend" } else { "Reclaim" };
+    let drive = match plan.drive {
+        Drive::Campaign => "campaign".to_owned(),
+        Drive::TryAcquire(every) => format!("tries every {every} ms"),
+    };
+    let rate = plan.clock.rate;
+    format!(
+        "lease-core, ttl {} ms, margin {} ms, {policy}, {identity}, {drive}, clock {rate:+} ppm",
+        plan.ttl, plan.margin
+    )
+}

@@ -1,0 +1,126 @@
+//! One holder's machine, process and clocks.
+
+use lease_core::{
+    Config, ConfigBuilder, Input, Lease, MonoTime, Now, Output, ReleasePolicy, SameIdentity, Seed,
+};
+use std::time::Duration;
+
+use super::clock::Clock;
+use crate::oracle::{MAX_FOREIGN_TTL, Process, identity};
+use crate::plan::{HolderPlan, Plan, mix};
+use crate::protocol::Protocol;
+
+/// The namespace and the name of the one lease.
+pub(crate) const NAMESPACE: &str = "default";
+pub(crate) const NAME: &str = "job";
+
+/// What a process runs.
+pub(crate) enum Machine {
+    Core(Box<Lease>),
+    Peer(Box<dyn Protocol>),
+}
+
+impl Machine {
+    pub(crate) fn handle(&mut self, now: Now, input: Input) {
+        match self {
+            Self::Core(lease) => lease.handle(now, input),
+            Self::Peer(peer) => peer.handle(now, input),
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Output {
+        match self {
+            Self::Core(lease) => lease.poll(),
+            Self::Peer(peer) => peer.poll(),
+        }
+    }
+}
+
+/// A place in the fleet. Processes come and go in it.
+pub(crate) struct Seat {
+    pub(crate) plan: HolderPlan,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) machine: Option<Machine>,
+    pub(crate) incarnation: u32,
+    /// Requests that this incarnation has sent.
+    pub(crate) sent: u64,
+    pub(crate) paused_until: u64,
+    /// What arrived while the process stood still.
+    pub(crate) inbox: Vec<Incoming>,
+    pub(crate) generation: u32,
+    /// When the newest timer is due, in true time.
+    pub(crate) wake_at: Option<u64>,
+    /// The process is not to be started again.
+    pub(crate) retired: bool,
+    /// The highest reading that was handed in.
+    pub(crate) high: MonoTime,
+}
+
+/// Something for a process that stands still.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Incoming {
+    Reply(u32),
+    Command,
+    Release,
+    Credentials(u64),
+}
+
+impl Seat {
+    pub(crate) fn new(index: u8, plan: HolderPlan, epoch: i64) -> Self {
+        Self {
+            config: build(settings(index, &plan)),
+            clock: Clock::new(plan.clock, epoch),
+            plan,
+            machine: None,
+            incarnation: 0,
+            sent: 0,
+            paused_until: 0,
+            inbox: Vec::new(),
+            generation: 0,
+            wake_at: None,
+            retired: false,
+            high: MonoTime::ZERO,
+        }
+    }
+
+    pub(crate) fn process(&self, index: u8) -> Process {
+        Process { seat: index, incarnation: self.incarnation }
+    }
+
+    /// A new incarnation.
+    pub(crate) fn start(&mut self, plan: &Plan, index: u8, at: u64) {
+        self.incarnation += 1;
+        self.sent = 0;
+        self.inbox.clear();
+        self.paused_until = 0;
+        let now = self.clock.read(at);
+        self.high = now.mono;
+        let seed = mix(plan.seed ^ mix(u64::from(index) << 32 | u64::from(self.incarnation)));
+        let seed = Seed(u128::from(seed) << 64 | u128::from(mix(seed)));
+        self.machine = Some(Machine::Core(Box::new(Lease::new(self.config.clone(), seed, now))));
+    }
+}
+
+/// The settings of a holder.
+pub(super) fn settings(index: u8, plan: &HolderPlan) -> ConfigBuilder {
+    let millis = Duration::from_millis;
+    Config::builder()
+        .namespace(NAMESPACE)
+        .name(NAME)
+        .identity(identity(index, plan))
+        .ttl(millis(plan.ttl))
+        .safety_margin(millis(plan.margin))
+        .request_timeout(millis(plan.request_timeout))
+        .max_clock_skew(plan.max_clock_skew.map(millis))
+        .max_foreign_ttl(MAX_FOREIGN_TTL.max(millis(plan.duration())))
+        .takeover_delay(millis(plan.takeover_delay))
+        .foreign_holder_grace(millis(plan.foreign_holder_grace))
+        .same_identity(if plan.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })
+        .release_policy(if plan.vacate { ReleasePolicy::Vacate } else { ReleasePolicy::Delete })
+}
+
+/// Plans are drawn so that their settings are valid.
+pub(super) fn build(settings: ConfigBuilder) -> Config {
+    settings.build().unwrap_or_else(|error| unreachable!("a plan with settings that are refused: {error}"))
+}
