@@ -15,7 +15,11 @@ pub(super) fn explain(settings: &Settings, actions: &[Action]) -> Vec<String> {
             .filter(|index| next.believes(*index, settings))
             .map(|index| identity(settings, index))
             .collect();
-        let held = if believers.is_empty() { String::new() } else { format!("  [held by {}]", believers.join(" and ")) };
+        let held = if believers.is_empty() {
+            String::new()
+        } else {
+            format!("  [held by {}]", believers.join(" and "))
+        };
         lines.push(format!("t={:<3} {what}{held}", next.time));
         world = next;
     }

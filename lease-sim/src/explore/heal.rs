@@ -1,7 +1,7 @@
 //! Bounded response: once nothing goes wrong any more, somebody holds before long.
 
-use super::world::{Action, Exchange, World};
 use super::Settings;
+use super::world::{Action, Exchange, World};
 
 /// Follows the one schedule without faults: what can happen happens at once, abandoned writes are lost, and
 /// whoever is down or has given up comes back. Returns what was done where that did not help. Whether

@@ -39,6 +39,8 @@ mod explain;
 mod heal;
 mod search;
 mod server;
+#[cfg(test)]
+mod tests;
 mod view;
 mod world;
 
@@ -47,6 +49,8 @@ use std::time::Duration;
 
 use lease_core::{Config, FencingToken};
 
+#[cfg(feature = "mutants")]
+pub use self::configurations::hunts;
 pub use self::configurations::{Expected, NamedSettings, named};
 pub use self::search::{Explorer, explore};
 
@@ -233,7 +237,10 @@ impl fmt::Display for Broken {
                 write!(formatter, "holder {holder} sends a write without UID or resource version")
             }
             Self::TokenNotAbove { holder, token } => {
-                write!(formatter, "holder {holder} begins a term with token {token}, not above all earlier ones")
+                write!(
+                    formatter,
+                    "holder {holder} begins a term with token {token}, not above all earlier ones"
+                )
             }
             Self::Unreadable { holder } => {
                 write!(formatter, "holder {holder} sends what no server can read")

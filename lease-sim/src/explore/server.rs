@@ -135,6 +135,9 @@ impl Call {
             let (uid, version) = (number(wanted.uid), number(wanted.resource_version));
             return Some(Self { method, uid, version, spec: None, texts: Texts::default() });
         }
+        if method == Method::DELETE {
+            return Some(Self { method, uid: None, version: None, spec: None, texts: Texts::default() });
+        }
         let metadata = body.metadata?;
         let texts = Texts {
             annotations: metadata.annotations.map_or("{}", |raw| raw.get()).to_owned(),

@@ -103,7 +103,8 @@ impl<'w> Encoder<'w> {
     fn encode(mut self) -> u128 {
         let world = self.world;
         let budgets = [world.drift, world.crashes, world.deletes, world.releases, world.meddled.into()];
-        self.words.push(u64::from_le_bytes([budgets[0], budgets[1], budgets[2], budgets[3], budgets[4], 0, 0, 0]));
+        self.words
+            .push(u64::from_le_bytes([budgets[0], budgets[1], budgets[2], budgets[3], budgets[4], 0, 0, 0]));
         for index in self.order {
             self.holder(*index);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, Response};
 use lease_core::{
-    Action as Requested, Event, FencingToken, Failure, Input, Lease, MonoTime, Now, Output, RequestId, Seed,
+    Action as Requested, Event, Failure, FencingToken, Input, Lease, MonoTime, Now, Output, RequestId, Seed,
     Status, WallTime,
 };
 
@@ -288,7 +288,8 @@ impl World {
         for index in 0..self.holders.len() {
             let now = self.now(index, settings).mono;
             let holder = &mut self.holders[index];
-            let is_due = holder.lease.as_ref().and_then(|lease| lease.poll_timeout()).is_some_and(|at| at <= now);
+            let is_due =
+                holder.lease.as_ref().and_then(|lease| lease.poll_timeout()).is_some_and(|at| at <= now);
             // A deadline comes before every answer: whatever the answer is, it comes too late.
             let void = match &holder.exchange {
                 Exchange::Nothing => false,
