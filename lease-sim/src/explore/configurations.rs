@@ -219,17 +219,17 @@ pub fn hunts(mutant: Mutant) -> Vec<NamedSettings> {
     let patient = || pair(|identity| holder(identity, 4, 3, 2).acquire_retries(0).mutant(Some(mutant)));
     let strict = usual_strict(mutant);
     let unlike =
-        contenders([holder("a", 4, 3, 1).mutant(Some(mutant)), holder("b", 3, 2, 1).mutant(Some(mutant))]);
+        contenders([holder("a", 5, 4, 1).mutant(Some(mutant)), holder("b", 3, 2, 1).mutant(Some(mutant))]);
     let twin = || holder("a", 3, 2, 1).same_identity(SameIdentity::Contend).mutant(Some(mutant));
     let rule_b = contenders(
         ["a", "b"]
-            .map(|identity| holder(identity, 3, 2, 1).max_clock_skew(Some(SECOND)).mutant(Some(mutant))),
+            .map(|identity| holder(identity, 3, 2, 1).max_clock_skew(Some(2 * SECOND)).mutant(Some(mutant))),
     );
     vec![
         row("margin", "delay, loss, pauses", Violated, usual(), |_| {}),
         row("drift", "a clock runs ahead by 1", Violated, usual(), |it| it.drift = 1),
         row("unlike", "one contender has a longer ttl", Violated, unlike, |_| {}),
-        row("rule-b", "wall clocks are 1 apart", Violated, rule_b, |it| it.walls = vec![0, 1]),
+        row("rule-b", "wall clocks are 2 apart", Violated, rule_b, |it| it.walls = vec![0, 2]),
         row("patient", "answers come a tick late", Violated, patient(), |_| {}),
         row("twins", "two live processes share an identity", Violated, contenders([twin(), twin()]), |_| {}),
         row("vacate-delete", "an administrator deletes", Violated, strict, |it| {
