@@ -123,7 +123,10 @@ fn margins() -> Vec<NamedSettings> {
 
 fn faults() -> Vec<NamedSettings> {
     use Expected::Safe;
+    let patient = || pair(|identity| holder(identity, 4, 3, 2).acquire_retries(0));
     vec![
+        row("patient", "W = 4, V = 3, answers come a tick late", Safe, patient(), |_| {}),
+        row("patient-drift", "the same and drift", Safe, patient(), |it| it.drift = 1),
         row("crash", "W = 2, V = 1: a process crashes and comes back", Safe, smallest(), |it| it.crashes = 1),
         row("late-drift", "W = 2, V = 1: a late write, drift", Safe, smallest(), |it| {
             (it.late, it.drift) = (1, 1);
@@ -191,7 +194,6 @@ fn hostile_servers() -> Vec<NamedSettings> {
 fn long() -> Vec<NamedSettings> {
     use Expected::Safe;
     let vacate = usual(|it| it.release_policy(ReleasePolicy::Vacate));
-    let patient = || pair(|identity| holder(identity, 4, 3, 2).acquire_retries(0));
     vec![
         row("crash-3", "a process crashes and comes back", Safe, usual(|it| it), |it| it.crashes = 1),
         row("late", "an abandoned write lands later", Safe, usual(|it| it), |it| it.late = 1),
@@ -203,8 +205,6 @@ fn long() -> Vec<NamedSettings> {
             (it.empty_lease, it.deletes) = (true, 1);
         }),
         row("rule-b-3", "`rule-b` with W = 3", Safe, skewed(3, 2), |it| it.walls = vec![0, 1]),
-        row("patient", "W = 4, V = 3, answers come a tick late", Safe, patient(), |_| {}),
-        row("patient-drift", "the same and drift", Safe, patient(), |it| it.drift = 1),
     ]
 }
 
@@ -230,7 +230,7 @@ pub fn hunts(mutant: Mutant) -> Vec<NamedSettings> {
         row("drift", "a clock runs ahead by 1", Violated, usual(), |it| it.drift = 1),
         row("unlike", "one contender has a longer ttl", Violated, unlike, |_| {}),
         row("rule-b", "wall clocks are 2 apart", Violated, rule_b, |it| it.walls = vec![0, 2]),
-        row("patient", "answers come a tick late", Violated, patient(), |_| {}),
+        row("patient", "answers come a tick late, drift", Violated, patient(), |it| it.drift = 1),
         row("twins", "two live processes share an identity", Violated, contenders([twin(), twin()]), |_| {}),
         row("vacate-delete", "an administrator deletes", Violated, strict, |it| {
             (it.empty_lease, it.deletes, it.late) = (true, 1, 1);
