@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::Driver;
+use common::{Driver, Stored};
 use divan::{AllocProfiler, Bencher};
 use http::{Response, StatusCode};
 use lease_core::{Input, Lease, Status};
@@ -19,7 +19,7 @@ fn main() {
 }
 
 fn seasoned() -> Driver {
-    let mut driver = Driver::holding();
+    let mut driver = Driver::holding(Stored::Full);
     for _ in 0..100 {
         driver.renew();
     }

@@ -1,6 +1,7 @@
 //! Small identifiers: who holds, which request, which term.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What seeds a machine's jitter and its nonce: 128 bits.
 ///
@@ -48,7 +49,7 @@ impl fmt::Display for FencingToken {
 
 /// The name that a holder writes into `spec.holderIdentity`. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity(Box<str>);
+pub struct Identity(Arc<str>);
 
 impl Identity {
     pub(crate) fn new(name: &str) -> Self {

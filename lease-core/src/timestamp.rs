@@ -11,18 +11,29 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// Writes `time` as an API server wants it: RFC 3339, UTC, **exactly six** fraction digits.
 ///
 /// A time outside of what the server stores is moved to the nearest end of that range.
-pub(crate) fn format(time: WallTime) -> String {
+pub(crate) fn write(time: WallTime, out: &mut String) {
     let micros = time.clamp(WallTime::MIN_STORED, WallTime::MAX_STORED).as_micros();
     let seconds = micros.div_euclid(MICROS_PER_SECOND);
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
     let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60,
-        micros.rem_euclid(MICROS_PER_SECOND)
-    )
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    for (range, number) in [
+        (0..4, year),
+        (5..7, month),
+        (8..10, day),
+        (11..13, of_day / 3600),
+        (14..16, of_day / 60 % 60),
+        (17..19, of_day % 60),
+        (20..26, micros.rem_euclid(MICROS_PER_SECOND)),
+    ] {
+        // None of them is negative or has more digits than its place.
+        let mut rest = u32::try_from(number).unwrap_or_default();
+        for digit in text[range].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+    }
+    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// Reads an RFC 3339 timestamp with any number of fraction digits (more than six are cut) and any offset.
@@ -133,6 +144,12 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn format(time: WallTime) -> String {
+        let mut text = String::new();
+        write(time, &mut text);
+        text
+    }
 
     #[test]
     fn known_instants() {

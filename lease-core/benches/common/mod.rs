@@ -11,10 +11,26 @@ use lease_core::{Action, Config, Event, Input, Lease, MonoTime, Now, Output, Req
 /// this library renews: 1.2 KiB.
 const RECORD: &str = r#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"nightly-job","namespace":"batch-production","uid":"8f0d1c3a-4b52-4a59-9d35-0c7fd6b6e4a1","resourceVersion":"@RV@","creationTimestamp":"2026-01-01T00:00:00Z","labels":{"app.kubernetes.io/name":"nightly-job","app.kubernetes.io/instance":"production","app.kubernetes.io/managed-by":"Helm","helm.sh/chart":"nightly-job-1.4.2"},"annotations":{"meta.helm.sh/release-name":"nightly-job","meta.helm.sh/release-namespace":"batch-production"},"managedFields":[{"manager":"helm","operation":"Update","apiVersion":"coordination.k8s.io/v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:annotations":{".":{},"f:meta.helm.sh/release-name":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}},{"manager":"lease-tokio","operation":"Update","apiVersion":"coordination.k8s.io/v1","time":"2026-01-01T00:00:05Z","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:acquireTime":{},"f:holderIdentity":{},"f:leaseDurationSeconds":{},"f:leaseTransitions":{},"f:renewTime":{}}}}]},"spec":{"holderIdentity":"@HOLDER@","leaseDurationSeconds":15,"leaseTransitions":7,"acquireTime":"2026-01-01T00:00:00.000000Z","renewTime":"@TIME@"}}"#;
 
+/// What the simulator's API server stores for a holder of this library: 0.6 KiB, no managed fields.
+const PLAIN: &str = r#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"nightly-job","namespace":"batch-production","uid":"8f0d1c3a-4b52-4a59-9d35-0c7fd6b6e4a1","resourceVersion":"@RV@","creationTimestamp":"2026-01-01T00:00:00Z","annotations":{"lease-core.rs/nonce":"0123456789abcdef0123456789abcdef @HOLDER@"}},"spec":{"holderIdentity":"@HOLDER@","leaseDurationSeconds":15,"acquireTime":"2026-01-01T00:00:00.000000Z","renewTime":"@TIME@","leaseTransitions":7}}
+"#;
+
+/// Which record is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stored {
+    /// One of a busy cluster.
+    Full,
+    /// One of a simulation.
+    Plain,
+}
+
 /// The record of this holder.
-pub(crate) fn record(holder: &str, resource_version: u64, time: &str) -> Bytes {
-    RECORD
-        .replace("@RV@", &resource_version.to_string())
+pub(crate) fn record(stored: Stored, holder: &str, resource_version: u64, time: &str) -> Bytes {
+    let text = match stored {
+        Stored::Full => RECORD,
+        Stored::Plain => PLAIN,
+    };
+    text.replace("@RV@", &resource_version.to_string())
         .replace("@HOLDER@", holder)
         .replace("@TIME@", time)
         .into()
@@ -50,10 +66,10 @@ impl Driver {
     }
 
     /// Holds a lease that was vacant, its first renewal not yet due.
-    pub(crate) fn holding() -> Self {
+    pub(crate) fn holding(stored: Stored) -> Self {
         let mut driver = Self::new();
         let (id, _) = driver.give(Input::TryAcquire).sent.expect("a GET");
-        let vacant = record("", driver.resource_version, "2026-01-01T00:00:00.000000Z");
+        let vacant = record(stored, "", driver.resource_version, "2026-01-01T00:00:00.000000Z");
         let (id, put) = driver.respond(id, vacant).sent.expect("a PUT");
         let echo = driver.echo(&put);
         driver.respond(id, echo);

@@ -7,6 +7,7 @@ use super::{Config, ConfigError, ReleasePolicy, SameIdentity, default_max_clock_
 use crate::identifiers::Identity;
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
+use crate::wire::Paths;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -216,6 +217,7 @@ impl ConfigBuilder {
         let margin = self.safety_margin.unwrap_or(ttl / 10);
         let skew = self.max_clock_skew.unwrap_or_else(|| Some(default_max_clock_skew(ttl).min(DAY)));
         let config = Config {
+            paths: Paths::new(&namespace, &name),
             namespace: namespace.into(),
             name: name.into(),
             identity: Identity::new(&identity),

@@ -13,6 +13,7 @@ use crate::identifiers::Identity;
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
 use crate::mutated::mutated;
+use crate::wire::Paths;
 
 /// How the lease is given back. One choice for every contender of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,6 +91,7 @@ pub struct Config {
     max_body: usize,
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
+    paths: Paths,
 }
 
 macro_rules! getters {
@@ -141,6 +143,11 @@ impl Config {
     /// `max_clock_skew`, or its default where rule (b) is switched off.
     pub(crate) fn skew_bound(&self) -> Duration {
         self.max_clock_skew.unwrap_or_else(|| default_max_clock_skew(self.ttl))
+    }
+
+    /// Where requests go.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// ⌈ttl⌉ as a duration.

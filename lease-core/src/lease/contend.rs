@@ -279,8 +279,10 @@ impl Lease {
         if self.observed.as_ref().is_some_and(|observed| observed.since == now.mono) {
             self.tell_news(denial.reason, look_at);
         }
-        self.litter = self.is_unsettled();
-        self.answer_attempt(if self.litter && !mutated!(self.config, DeniesInDoubt) {
+        let names_us = self.holder() == Some(self.config.identity());
+        let in_doubt = self.is_unsettled();
+        self.litter = in_doubt || self.litter && names_us;
+        self.answer_attempt(if in_doubt && !mutated!(self.config, DeniesInDoubt) {
             // "No" would promise that no write of ours can still win.
             AttemptOutcome::Failed(Problem::UnknownOutcome)
         } else {

@@ -384,7 +384,8 @@ impl Lease {
                 self.outbox.event(event);
             }
         }
-        let judged = Reply::judge(in_flight.kind, response, &self.config);
+        let last = self.observed.as_ref().map(|observed| &observed.record);
+        let judged = Reply::judge(in_flight.kind, response, &self.config, last);
         let reply = mutated!(by crate::mutants::misjudged(&self.config, response, judged), judged);
         self.on_reply(now, &in_flight, reply);
     }

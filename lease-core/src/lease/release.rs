@@ -176,7 +176,8 @@ impl Lease {
         }
         self.state = State::Idle;
         self.step = Step::Rest;
-        self.litter = false;
+        // What nobody confirmed is cleaned up by the next release.
+        self.litter = matches!(outcome, ReleaseOutcome::Unconfirmed { .. });
         self.outbox.event(Event::ReleaseEnded { outcome });
         if self.goals.attempt || self.goals.campaign {
             self.start_attempt(now);

@@ -8,7 +8,10 @@ mod record;
 mod reply;
 mod request;
 mod status;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};
 pub(crate) use reply::{Reply, Trouble};
-pub(crate) use request::{Call, Kind};
+pub(crate) use request::{Call, Kind, Paths};

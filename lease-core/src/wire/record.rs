@@ -1,10 +1,17 @@
 //! The Lease object: what was read, and what we write over it.
 
+use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fields::{Fields, Object, write_string};
+use super::fields::{self, Fields, Known, KnownSpec, NONCE, QUARANTINE, Section, Span};
+use super::text::{
+    read_hexadecimal, string, write_hexadecimal, write_inside_string, write_number, write_string,
+};
 use crate::config::Config;
 use crate::identifiers::{FencingToken, Identity, Nonce};
 use crate::mutated::mutated;
@@ -12,15 +19,14 @@ use crate::problem::Malformation;
 use crate::time::WallTime;
 use crate::timestamp;
 
-/// Who wrote the record last: `<nonce> <identity>`. The identity is in it so that another implementation,
-/// which keeps annotations when it takes the lease over, is not mistaken for one of us.
-const NONCE: &str = "lease-core.rs/nonce";
-/// The object was created under `ReleasePolicy::Vacate` and nobody may hold it yet.
-const QUARANTINE: &str = "lease-core.rs/quarantine";
 const API_VERSION: &str = "coordination.k8s.io/v1";
-/// What a contender's observation is keyed on, with the UID.
-const STATE: [&str; 5] =
-    ["holderIdentity", "acquireTime", "renewTime", "leaseDurationSeconds", "leaseTransitions"];
+const HOLDER: &str = "holderIdentity";
+const ACQUIRED: &str = "acquireTime";
+const RENEWED: &str = "renewTime";
+const DURATION: &str = "leaseDurationSeconds";
+const TRANSITIONS: &str = "leaseTransitions";
+/// By how much a PUT can be longer than what was read: all that we write.
+const GROWS_BY: usize = 448;
 
 /// One state of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,10 +62,18 @@ impl Holder {
     }
 }
 
-/// A Lease object as read. Never changed after that; a write makes a new body from it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Record {
-    object: Object,
+/// A Lease object as read. Never changed after that, and shared where it is cloned; a write makes a new body
+/// from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Record(Arc<Parsed>);
+
+/// What a body says: a pure function of it.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    body: Bytes,
+    fields: Fields,
+    state: KnownSpec<Span>,
+    duration: Option<Duration>,
     pub(crate) version: Version,
     pub(crate) holder: Holder,
     pub(crate) acquire_time: Option<WallTime>,
@@ -68,6 +82,29 @@ pub(crate) struct Record {
     pub(crate) nonce: Option<Nonce>,
     pub(crate) quarantined: bool,
     pub(crate) terminating: bool,
+}
+
+impl Deref for Record {
+    type Target = Parsed;
+
+    fn deref(&self) -> &Parsed {
+        &self.0
+    }
+}
+
+/// The rest follows from the body.
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.body == other.body
+    }
+}
+
+impl Eq for Record {}
+
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.body.hash(state);
+    }
 }
 
 /// What becomes of the mark that says "created, but nobody may hold it yet".
@@ -97,48 +134,66 @@ pub(crate) struct Create {
 }
 
 impl Record {
-    pub(crate) fn parse(body: &[u8], config: &Config) -> Result<Self, Malformation> {
-        let object: Object = serde_json::from_slice(body)
-            .map_err(|error| if error.is_data() { Malformation::NotALease } else { Malformation::NotJson })?;
-        let says = |fields: &Fields, key: &str, wanted: &str| fields.string(key).as_deref() == Some(wanted);
-        if !says(&object.top, "kind", "Lease") || !says(&object.top, "apiVersion", API_VERSION) {
+    /// Reads a body; `last` is taken again if it came from the same bytes.
+    pub(crate) fn read(body: &Bytes, config: &Config, last: Option<&Self>) -> Result<Self, Malformation> {
+        match last {
+            Some(last) if last.body == *body => Ok(last.clone()),
+            _ => Parsed::new(body, config).map(|parsed| Self(Arc::new(parsed))),
+        }
+    }
+}
+
+impl Parsed {
+    fn new(body: &Bytes, config: &Config) -> Result<Self, Malformation> {
+        let text = std::str::from_utf8(body).map_err(|_| Malformation::NotJson)?;
+        let (fields, Known { api_version, kind, metadata, annotations, spec }) = fields::find(text)?;
+        let says = |raw: Option<&str>, wanted: &str| raw.and_then(string).as_deref() == Some(wanted);
+        if !says(kind, "Lease") || !says(api_version, API_VERSION) {
             return Err(Malformation::NotALease);
         }
-        if !says(&object.metadata, "name", config.name())
-            || !says(&object.metadata, "namespace", config.namespace())
-        {
+        if !says(metadata.name, config.name()) || !says(metadata.namespace, config.namespace()) {
             return Err(Malformation::OtherObject);
         }
-        let present = |key: &str| object.metadata.string(key).filter(|text| !text.is_empty());
-        let (Some(uid), Some(resource_version)) = (present("uid"), present("resourceVersion")) else {
+        let (Some(uid), Some(resource_version)) = (present(metadata.uid), present(metadata.resource_version))
+        else {
             return Err(Malformation::NoVersion);
         };
-        let holder = read_holder(&object.spec);
-        let time = |key: &str| timestamp::parse(&object.spec.string(key)?);
+        let version = Version { uid: (*uid).into(), resource_version: (*resource_version).into() };
+        let holder = read_holder(spec.holder_identity);
+        let time = |raw: Option<&str>| timestamp::parse(&string(raw?)?);
         Ok(Self {
-            version: Version { uid: uid.into(), resource_version: resource_version.into() },
-            acquire_time: time("acquireTime"),
-            renew_time: time("renewTime"),
-            nonce: read_nonce(&object.annotations, &holder),
-            quarantined: object.annotations.raw(QUARANTINE).is_some(),
-            terminating: object.metadata.raw("deletionTimestamp").is_some_and(|raw| raw != "null"),
+            body: body.clone(),
+            fields,
+            state: spec.map(|raw| Span::within(text, raw)),
+            duration: spec.lease_duration_seconds.and_then(read_duration),
+            version,
+            acquire_time: time(spec.acquire_time),
+            renew_time: time(spec.renew_time),
+            nonce: read_nonce(annotations.nonce, &holder),
+            quarantined: annotations.quarantine.is_some(),
+            terminating: metadata.deletion_timestamp.is_some_and(|raw| raw != "null"),
             holder,
-            object,
         })
+    }
+
+    fn text(&self) -> &str {
+        // It was read as text.
+        std::str::from_utf8(&self.body).unwrap_or_default()
     }
 
     /// Whether a contender that saw `other` has seen nothing new in this one. Not the resource version: a
     /// label edit must not prolong a lease.
     pub(crate) fn same_state(&self, other: &Self) -> bool {
-        self.version.uid == other.version.uid
-            && STATE.iter().all(|key| self.object.spec.raw(key) == other.object.spec.raw(key))
+        self.version.uid == other.version.uid && self.state() == other.state()
+    }
+
+    fn state(&self) -> KnownSpec<Option<&[u8]>> {
+        self.state.map(|span| self.body.get(span.range()))
     }
 
     /// The record's own duration, rounded up; `None` when it is missing, not positive or not a number.
     pub(crate) fn duration(&self) -> Option<Duration> {
-        const LONGEST: f64 = i32::MAX as f64;
-        let seconds: f64 = self.object.spec.raw("leaseDurationSeconds")?.parse().ok()?;
-        (seconds > 0.0).then(|| Duration::from_secs(seconds.min(LONGEST).ceil() as u64))
+        self.duration
     }
 
     /// The resource version as the number that orders terms.
@@ -147,9 +202,9 @@ impl Record {
     }
 
     /// The number of changes of holder, missing and odd ones count as 0.
-    fn transitions(&self) -> i32 {
-        let read = |raw: &str| raw.parse::<i64>().ok();
-        let number = self.object.spec.raw("leaseTransitions").and_then(read).unwrap_or(0);
+    fn transitions(&self, text: &str) -> i32 {
+        let raw = self.state.lease_transitions.map(|span| span.of(text));
+        let number = raw.and_then(|raw| raw.parse::<i64>().ok()).unwrap_or(0);
         i32::try_from(number.clamp(0, i64::from(i32::MAX))).unwrap_or(0)
     }
 
@@ -161,22 +216,27 @@ impl Record {
             by crate::mutants::changes_hands(config, change.holder, before),
             change.holder != before
         );
+        let text = self.text();
+        let transitions = self.transitions(text);
         let transitions = match change.holder {
-            Some(_) if changes_hands => self.transitions().saturating_add(1),
-            _ => self.transitions(),
+            Some(_) if changes_hands => transitions.saturating_add(1),
+            _ => transitions,
         };
-        let mut json = String::with_capacity(1536);
+        let mut json = String::with_capacity(text.len() + GROWS_BY);
+        let keep = |section, without: &[&str], json: &mut String| {
+            self.fields.write_all_but(section, without, text, json);
+        };
         json.push('{');
-        self.object.top.write_all_but(&[], &mut json);
+        keep(Section::Top, &[], &mut json);
         json.push_str("\"metadata\":{");
-        self.object.metadata.write_all_but(mutated!(by crate::mutants::left_out(config), &[]), &mut json);
+        keep(Section::Metadata, mutated!(by crate::mutants::left_out(config), &[]), &mut json);
         json.push_str("\"annotations\":{");
         let without: &[&str] = match change.quarantine {
             QuarantineMark::Keep => &[NONCE],
             QuarantineMark::Set | QuarantineMark::Remove => &[NONCE, QUARANTINE],
         };
         if !mutated!(config, DropsAnnotations) {
-            self.object.annotations.write_all_but(without, &mut json);
+            keep(Section::Annotations, without, &mut json);
         }
         if change.quarantine == QuarantineMark::Set {
             write_quarantine(&mut json);
@@ -185,15 +245,12 @@ impl Record {
         json.push_str("}},\"spec\":{");
         match change.acquire_time {
             Some(time) => {
-                self.object.spec.write_all_but(&STATE, &mut json);
-                write_time("acquireTime", time, &mut json);
+                keep(Section::Spec, &[HOLDER, ACQUIRED, RENEWED, DURATION, TRANSITIONS], &mut json);
+                write_time(ACQUIRED, time, &mut json);
             }
-            None => self.object.spec.write_all_but(
-                &["holderIdentity", "renewTime", "leaseDurationSeconds", "leaseTransitions"],
-                &mut json,
-            ),
+            None => keep(Section::Spec, &[HOLDER, RENEWED, DURATION, TRANSITIONS], &mut json),
         }
-        write_time("renewTime", change.renew_time, &mut json);
+        write_time(RENEWED, change.renew_time, &mut json);
         json.push_str("\"holderIdentity\":");
         write_string(change.holder.map_or("", Identity::as_str), &mut json);
         push_numbers(config.lease_duration_seconds(), transitions, &mut json);
@@ -241,11 +298,18 @@ impl Create {
 }
 
 fn push_numbers(duration: i32, transitions: i32, json: &mut String) {
-    json.push_str(&format!(",\"leaseDurationSeconds\":{duration},\"leaseTransitions\":{transitions}"));
+    json.push_str(",\"leaseDurationSeconds\":");
+    write_number(duration, json);
+    json.push_str(",\"leaseTransitions\":");
+    write_number(transitions, json);
 }
 
 fn write_time(key: &str, time: WallTime, json: &mut String) {
-    json.push_str(&format!("\"{key}\":\"{}\",", timestamp::format(time)));
+    json.push('"');
+    json.push_str(key);
+    json.push_str("\":\"");
+    timestamp::write(time, json);
+    json.push_str("\",");
 }
 
 fn write_quarantine(json: &mut String) {
@@ -255,24 +319,39 @@ fn write_quarantine(json: &mut String) {
 
 fn write_nonce(nonce: Nonce, holder: Option<&Identity>, json: &mut String) {
     write_string(NONCE, json);
-    json.push(':');
-    write_string(&format!("{nonce} {}", holder.map_or("", Identity::as_str)), json);
+    json.push_str(":\"");
+    write_hexadecimal(nonce.0, json);
+    json.push(' ');
+    write_inside_string(holder.map_or("", Identity::as_str), json);
+    json.push('"');
 }
 
-fn read_holder(spec: &Fields) -> Holder {
-    match spec.raw("holderIdentity") {
-        None | Some("null" | "\"\"") => Holder::Nobody,
-        Some(raw) => match serde_json::from_str::<String>(raw) {
-            Ok(name) if name.is_empty() => Holder::Nobody,
-            Ok(name) => Holder::Named(Identity::new(&name)),
-            Err(_) => Holder::Unreadable,
+fn present(raw: Option<&str>) -> Option<Cow<'_, str>> {
+    raw.and_then(string).filter(|text| !text.is_empty())
+}
+
+fn read_holder(raw: Option<&str>) -> Holder {
+    match raw {
+        None | Some("null") => Holder::Nobody,
+        Some(raw) => match string(raw) {
+            Some(name) if name.is_empty() => Holder::Nobody,
+            Some(name) => Holder::Named(Identity::new(&name)),
+            None => Holder::Unreadable,
         },
     }
 }
 
-fn read_nonce(annotations: &Fields, holder: &Holder) -> Option<Nonce> {
-    let text = annotations.string(NONCE)?;
+fn read_duration(raw: &str) -> Option<Duration> {
+    const LONGEST: f64 = i32::MAX as f64;
+    let seconds: f64 = raw.parse().ok()?;
+    (seconds > 0.0).then(|| Duration::from_secs(seconds.min(LONGEST).ceil() as u64))
+}
+
+fn read_nonce(raw: Option<&str>, holder: &Holder) -> Option<Nonce> {
+    let text = string(raw?)?;
     let (nonce, identity) = text.split_once(' ')?;
-    let number = u128::from_str_radix(nonce, 16).ok()?;
-    (holder.identity()?.as_str() == identity).then_some(Nonce(number))
+    if holder.identity()?.as_str() != identity {
+        return None;
+    }
+    read_hexadecimal(nonce).map(Nonce)
 }

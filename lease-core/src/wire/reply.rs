@@ -48,22 +48,28 @@ impl Trouble {
 }
 
 impl Reply {
-    pub(crate) fn judge(kind: Kind, response: &Response<Bytes>, config: &Config) -> Self {
+    /// `last` is the record last read: what has not changed need not be read again.
+    pub(crate) fn judge(
+        kind: Kind,
+        response: &Response<Bytes>,
+        config: &Config,
+        last: Option<&Record>,
+    ) -> Self {
         let body = response.body();
         if body.len() > config.max_body() {
             return Self::unclear(Problem::TooLarge);
         }
         match response.status() {
-            StatusCode::OK | StatusCode::CREATED => Self::success(kind, body, config),
+            StatusCode::OK | StatusCode::CREATED => Self::success(kind, body, config, last),
             status => Self::failure(kind, status, response, config),
         }
     }
 
-    fn success(kind: Kind, body: &[u8], config: &Config) -> Self {
+    fn success(kind: Kind, body: &Bytes, config: &Config, last: Option<&Record>) -> Self {
         if kind == Kind::Delete && Status::parse(body).is_some_and(|status| status.is_success()) {
             return Self::Deleted;
         }
-        match Record::parse(body, config) {
+        match Record::read(body, config, last) {
             Ok(record) => Self::Record(Box::new(record)),
             Err(malformation) => Self::unclear(Problem::Malformed(malformation)),
         }

@@ -1,8 +1,11 @@
 //! The four requests.
 
+use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Uri};
 
 use crate::config::Config;
 use crate::problem::Verb;
@@ -39,24 +42,57 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
+/// Where requests for one Lease go. Made once: they are the same for every request.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    collection: Uri,
+    object: Uri,
+}
+
+impl Paths {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        // The names were validated: nothing in them needs to be encoded.
+        let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+        let object = format!("{collection}/{name}");
+        Self {
+            collection: collection.parse().unwrap_or_default(),
+            object: object.parse().unwrap_or_default(),
+        }
+    }
+}
+
+/// The names that they follow from are compared and hashed beside them.
+impl PartialEq for Paths {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Paths {}
+
+impl Hash for Paths {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+static READING: LazyLock<HeaderMap> = LazyLock::new(|| HeaderMap::from_iter([(ACCEPT, JSON)]));
+static WRITING: LazyLock<HeaderMap> =
+    LazyLock::new(|| HeaderMap::from_iter([(ACCEPT, JSON), (CONTENT_TYPE, JSON)]));
+
 impl Call {
     pub(crate) fn into_request(self, config: &Config) -> Request<Bytes> {
-        // The names were validated: nothing in them needs to be encoded.
-        let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", config.namespace());
-        let (method, path) = match self.kind {
-            Kind::Read => (Method::GET, format!("{collection}/{}", config.name())),
-            Kind::Create => (Method::POST, collection),
-            Kind::Update => (Method::PUT, format!("{collection}/{}", config.name())),
-            Kind::Delete => (Method::DELETE, format!("{collection}/{}", config.name())),
+        let paths = config.paths();
+        let (method, uri) = match self.kind {
+            Kind::Read => (Method::GET, &paths.object),
+            Kind::Create => (Method::POST, &paths.collection),
+            Kind::Update => (Method::PUT, &paths.object),
+            Kind::Delete => (Method::DELETE, &paths.object),
         };
-        let json = HeaderValue::from_static("application/json");
+        let headers = if self.kind.writes() { &WRITING } else { &READING };
         let mut request = Request::new(self.body);
         *request.method_mut() = method;
-        *request.uri_mut() = path.parse().unwrap_or_default();
-        request.headers_mut().insert(ACCEPT, json.clone());
-        if self.kind.writes() {
-            request.headers_mut().insert(CONTENT_TYPE, json);
-        }
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = HeaderMap::clone(headers);
         request
     }
 }

@@ -8,48 +8,67 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::{Value, json};
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 const ANONYMOUS: &str = "system:anonymous";
 const MASTERS: &str = "system:masters";
 
+/// Who shows no credentials.
+static NOBODY: LazyLock<User> =
+    LazyLock::new(|| User { name: ANONYMOUS.to_owned(), groups: vec!["system:unauthenticated".to_owned()] });
+
+/// Who sends a request. Not a copy: most requests need no more than to look.
+pub(super) enum Sender<'a> {
+    Borrowed(&'a User),
+    Shared(Arc<User>),
+}
+
+impl Deref for Sender<'_> {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        match self {
+            Self::Borrowed(user) => user,
+            Self::Shared(user) => user,
+        }
+    }
+}
+
 impl ApiServer {
     /// Who the sender is. A token that is not known is an error; no token is nobody.
-    pub(super) fn authenticate(
+    pub(super) fn authenticate<'a>(
         &self,
-        certificate: Option<&User>,
+        certificate: Option<&'a User>,
         headers: &HeaderMap,
-    ) -> Result<User, Refusal> {
+    ) -> Result<Sender<'a>, Refusal> {
         if let Some(user) = certificate {
-            return Ok(user.clone());
+            return Ok(Sender::Borrowed(user));
         }
         let value = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         let mut words = value.split(|byte| *byte == b' ');
         let bearer = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"bearer"));
         let token = words.next().unwrap_or_default();
-        let known = std::str::from_utf8(token).ok().and_then(|token| self.config.tokens.get(token));
+        let known = std::str::from_utf8(token).ok().and_then(|token| self.users.get(token));
         match known {
-            Some(user) if bearer => Ok(user.clone()),
+            Some(user) if bearer => Ok(Sender::Shared(Arc::clone(user))),
             None if bearer && !token.is_empty() && !self.config.unknown_tokens_are_anonymous => {
                 Err(Failure::plain(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"))
             }
-            _ => Ok(User { name: ANONYMOUS.to_owned(), groups: vec!["system:unauthenticated".to_owned()] }),
+            _ => Ok(Sender::Borrowed(&NOBODY)),
         }
     }
 
-    fn rights(&self, user: &User) -> Vec<&Rights> {
-        if user.groups.iter().any(|group| group == MASTERS) {
-            return vec![&Rights::All];
-        }
+    fn rights<'a>(&'a self, user: &'a User) -> impl Iterator<Item = &'a Rights> {
+        let master = user.groups.iter().any(|group| group == MASTERS).then_some(&Rights::All);
         let anonymous = (user.name == ANONYMOUS).then_some(&self.config.anonymous);
-        std::iter::once(&user.name)
-            .chain(&user.groups)
-            .filter_map(|name| self.config.rights.get(name))
-            .chain(anonymous)
-            .collect()
+        let names = std::iter::once(&user.name).chain(&user.groups);
+        let given = names.filter_map(|name| self.config.rights.get(name));
+        master.into_iter().chain(given).chain(anonymous)
     }
 
     pub(super) fn may_do_everything(&self, user: &User) -> bool {
-        self.rights(user).contains(&&Rights::All)
+        self.rights(user).any(|rights| *rights == Rights::All)
     }
 
     /// Whether the user stands for somebody: documents are not for the nameless.
@@ -64,7 +83,7 @@ impl ApiServer {
         resource: Resource,
         namespace: Option<&str>,
     ) -> bool {
-        self.rights(user).into_iter().any(|rights| match rights {
+        self.rights(user).any(|rights| match rights {
             Rights::All => true,
             Rights::None => false,
             Rights::Leases(rules) => {

@@ -3,7 +3,7 @@
 use super::encode::Manager;
 use super::object::{self, LeaseBody};
 use super::watch::ChangeKind;
-use super::{ApiServer, LeaseObject, UnixMicros};
+use super::{ApiServer, UnixMicros};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use std::sync::Arc;
@@ -13,11 +13,6 @@ impl ApiServer {
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Bytes> {
         self.stored(namespace, name).map(|stored| stored.json.clone())
-    }
-
-    /// A Lease as it is stored, and its resource version.
-    pub(crate) fn lease_object(&self, namespace: &str, name: &str) -> Option<(&Arc<LeaseObject>, u64)> {
-        self.stored(namespace, name).map(|stored| (&stored.object, stored.revision))
     }
 
     /// The names of all Leases of a namespace, sorted.

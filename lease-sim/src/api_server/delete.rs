@@ -20,6 +20,7 @@ impl ApiServer {
         name: &str,
     ) -> Result<Reply, Refusal> {
         let options = delete_options(call)?;
+        self.seen.delete(options.uid.as_deref(), options.resource_version.as_deref());
         let existing = self.found(namespace, name)?;
         let (object, revision) = (Arc::clone(&existing.object), existing.revision);
         check_preconditions(&options, &object, revision)?;
@@ -120,7 +121,8 @@ impl Fields for DeleteOptions {
     fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
             "preconditions" => {
-                let preconditions = map.next_value::<object::Object<Preconditions>>()?.0;
+                let mut preconditions = Preconditions::default();
+                map.next_value_seed(object::Place(&mut preconditions))?;
                 (self.uid, self.resource_version) = (preconditions.uid, preconditions.resource_version);
             }
             "orphanDependents" => self.orphan_dependents = map.next_value()?,

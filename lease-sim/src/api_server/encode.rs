@@ -3,6 +3,7 @@
 use super::object::{LeaseObject, LeaseSpec, ObjectMeta};
 use super::time::{self, Layout, UnixMicros};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// What every Lease that stands alone begins with; list items lack it.
 pub(crate) const LEASE_PREFIX: &[u8] = br#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","#;
@@ -28,8 +29,16 @@ pub(crate) fn lease(object: &LeaseObject, resource_version: u64, manager: Option
 
 /// Appends a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    // Writing to a vector cannot fail, and a string is always valid JSON.
-    let _ = serde_json::to_writer(out, text);
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    // Without an early end the compiler looks at many bytes at a time.
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // Writing to a vector cannot fail, and a string is always valid JSON.
+        let _ = serde_json::to_writer(out, text);
+    }
 }
 
 fn number(out: &mut Vec<u8>, value: impl Into<i128>) {
@@ -107,14 +116,26 @@ pub(crate) fn metadata(
     writer.end();
 }
 
+fn string_map(out: &mut Vec<u8>, map: &BTreeMap<String, String>) {
+    let mut separator = b'{';
+    for (key, value) in map {
+        out.push(separator);
+        string(out, key);
+        out.push(b':');
+        string(out, value);
+        separator = b',';
+    }
+    out.push(b'}');
+}
+
 fn lists_and_maps(writer: &mut ObjectWriter<'_>, meta: &ObjectMeta) {
-    // Serialising strings and values that were parsed from JSON into a vector cannot fail.
     if !meta.labels.is_empty() {
-        let _ = serde_json::to_writer(writer.key("labels"), &meta.labels);
+        string_map(writer.key("labels"), &meta.labels);
     }
     if !meta.annotations.is_empty() {
-        let _ = serde_json::to_writer(writer.key("annotations"), &meta.annotations);
+        string_map(writer.key("annotations"), &meta.annotations);
     }
+    // Serialising values that were parsed from JSON into a vector cannot fail.
     if !meta.owner_references.is_empty() {
         let _ = serde_json::to_writer(writer.key("ownerReferences"), &meta.owner_references);
     }

@@ -63,7 +63,7 @@ impl ApiServer {
     fn get_lease(&self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
         self.readable_version(&call.query.resource_version)?;
         let stored = self.found(namespace, name)?;
-        let body = if call.wants_table {
+        let body = if call.wants_table() {
             table::render(self.revision, call.now, std::iter::once(stored))
         } else {
             stored.json.clone()
@@ -106,7 +106,7 @@ impl ApiServer {
     fn list(&self, call: &Call<'_>, namespace: Option<&str>) -> Result<Reply, Refusal> {
         self.readable_version(&call.query.resource_version)?;
         let found = self.selected(namespace, &call.query.selector);
-        let body = if call.wants_table {
+        let body = if call.wants_table() {
             table::render(self.revision, call.now, found)
         } else {
             list_body(self.revision, found)
@@ -116,6 +116,7 @@ impl ApiServer {
 
     fn create(&mut self, call: &Call<'_>, namespace: &str) -> Result<Reply, Refusal> {
         let mut lease = decode(call)?;
+        self.seen.body(Verb::Create, &lease);
         let shown = if lease.meta.name.is_empty() { &lease.meta.generate_name } else { &lease.meta.name };
         self.admit(call.now, namespace, shown, true)?;
         self.before_create(call.now, &mut lease, namespace)?;
@@ -131,7 +132,7 @@ impl ApiServer {
             let deleting = existing.object.meta.deletion_timestamp.is_some();
             return Err(Failure::already_exists(LEASES, &lease.meta.name, deleting));
         }
-        let json = self.store(lease, call.manager.clone(), ChangeKind::Added);
+        let json = self.store(lease, call.manager(), ChangeKind::Added);
         Ok(Reply::Json(StatusCode::CREATED, json))
     }
 
@@ -168,6 +169,7 @@ impl ApiServer {
 
     fn update(&mut self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
         let lease = decode(call)?;
+        self.seen.body(Verb::Update, &lease);
         check_name(&lease, namespace, name)?;
         let uid = lease.meta.uid.as_str();
         let existing_uid = self.stored(namespace, name).map_or("", |stored| stored.object.meta.uid.as_str());
@@ -202,7 +204,7 @@ impl ApiServer {
             // The reason of the access check is empty, so the message ends here.
             return Err(Failure::forbidden(LEASES, name, ""));
         }
-        let json = self.store(lease, call.manager.clone(), ChangeKind::Added);
+        let json = self.store(lease, call.manager(), ChangeKind::Added);
         Ok(Reply::Json(StatusCode::CREATED, json))
     }
 
@@ -231,14 +233,14 @@ impl ApiServer {
         invalid_unless_empty(&lease.meta.name, errors)?;
         if lease.meta.finalizers.is_empty() && old.meta.deletion_grace_period_seconds == Some(0) {
             // The last finalizer is gone: the object goes too, and the answer still shows it.
-            let json = encode::lease(&lease, version, self.shown_manager(&call.manager));
+            let json = encode::lease(&lease, version, self.shown_manager(&call.manager()));
             self.remove(namespace, name);
             return Ok(Reply::Json(StatusCode::OK, json));
         }
         if lease == *old {
             return Ok(Reply::Json(StatusCode::OK, existing.json.clone()));
         }
-        let json = self.store(lease, call.manager.clone(), ChangeKind::Modified);
+        let json = self.store(lease, call.manager(), ChangeKind::Modified);
         Ok(Reply::Json(StatusCode::OK, json))
     }
 
@@ -306,7 +308,7 @@ pub(super) fn parse_version(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn check_media_type(call: &Call<'_>) -> Result<(), Refusal> {
-    if matches!(call.content_type.as_str(), "" | "application/json" | "application/yaml") {
+    if matches!(&*call.content_type(), "" | "application/json" | "application/yaml") {
         return Ok(());
     }
     let message = "the body of the request was in an unknown format - accepted media types include: \
@@ -325,19 +327,19 @@ fn decode(call: &Call<'_>) -> Result<LeaseObject, Refusal> {
             undecodable("Lease", &parse, call.body)
         }
     })?;
-    let kind_fits = matches!(body.kind.as_str(), "" | "Lease");
-    if kind_fits && matches!(body.api_version.as_str(), "" | "coordination.k8s.io/v1") {
+    let (kind, api_version) = (&*body.kind.0, &*body.api_version.0);
+    if matches!(kind, "" | "Lease") && matches!(api_version, "" | "coordination.k8s.io/v1") {
         return Ok(body.lease);
     }
-    let version = body.api_version.rsplit('/').next().unwrap_or_default();
-    let why = if body.api_version == "v1" && matches!(body.kind.as_str(), "Pod" | "ConfigMap" | "Namespace") {
-        format!("converting (v1.{}) to (coordination.Lease): unknown conversion", body.kind)
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let why = if api_version == "v1" && matches!(kind, "Pod" | "ConfigMap" | "Namespace") {
+        format!("converting (v1.{kind}) to (coordination.Lease): unknown conversion")
     } else {
-        format!("no kind \"{}\" is registered for version \"{}\"", body.kind, body.api_version)
+        format!("no kind \"{kind}\" is registered for version \"{api_version}\"")
     };
     Err(Failure::bad_request(format!(
         "{} in version \"{version}\" cannot be handled as a Lease: {why}",
-        if body.kind.is_empty() { "Lease" } else { &body.kind }
+        if kind.is_empty() { "Lease" } else { kind }
     )))
 }
 

@@ -34,6 +34,7 @@ mod namespaces;
 mod object;
 mod patch;
 mod path;
+mod seen;
 mod status;
 mod table;
 pub(crate) mod time;
@@ -49,10 +50,11 @@ pub use watch::{WatchId, WatchItem};
 
 use bytes::Bytes;
 use encode::Manager;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use namespaces::Namespace;
 use path::{Query, Target};
 use status::{Failure, LEASES, Refusal};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use watch::{Change, Watcher};
@@ -78,6 +80,9 @@ pub struct ApiServer {
     next_watch: u64,
     counts: metrics::Counts,
     date: (i64, HeaderValue),
+    seen: seen::Seen,
+    /// The tokens of the configuration, shared with the requests that show them.
+    users: BTreeMap<String, Arc<User>>,
 }
 
 /// A Lease in the store.
@@ -125,14 +130,42 @@ enum Reply {
 /// What the parts of the model need to know about a request.
 struct Call<'a> {
     now: UnixMicros,
-    user: User,
+    user: access::Sender<'a>,
     method: &'a Method,
-    query: Query,
-    /// The media type of the body, lower case, without parameters.
-    content_type: String,
-    wants_table: bool,
-    manager: Manager,
+    query: &'a Query,
+    headers: &'a HeaderMap,
     body: &'a [u8],
+}
+
+impl Call<'_> {
+    fn header(&self, name: HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The media type of the body, lower case, without parameters.
+    fn content_type(&self) -> Cow<'_, str> {
+        let whole = self.header(header::CONTENT_TYPE);
+        let media_type = whole.split(';').next().unwrap_or_default().trim();
+        if media_type.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(media_type.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(media_type)
+        }
+    }
+
+    fn wants_table(&self) -> bool {
+        self.header(header::ACCEPT).contains("as=Table")
+    }
+
+    /// Whom `managedFields` names after this request.
+    fn manager(&self) -> Manager {
+        let agent = self.header(header::USER_AGENT).split('/').next().filter(|agent| !agent.is_empty());
+        let name = match self.query.field_manager.as_str() {
+            "" => agent.unwrap_or("unknown"),
+            named => named,
+        };
+        Manager { name: name.to_owned(), time: self.now }
+    }
 }
 
 impl ApiServer {
@@ -151,6 +184,12 @@ impl ApiServer {
             next_watch: 1,
             counts: metrics::Counts::default(),
             date: (i64::MIN, HeaderValue::from_static("")),
+            seen: seen::Seen::nothing(),
+            users: config
+                .tokens
+                .iter()
+                .map(|(token, user)| (token.clone(), Arc::new(user.clone())))
+                .collect(),
             config,
         };
         let names: Vec<String> = ["default", "kube-system"]
@@ -179,15 +218,20 @@ impl ApiServer {
         certificate: Option<&User>,
         request: &Request<Bytes>,
     ) -> Answer {
+        self.seen.forget();
         let target = path::target(request.uri().path());
-        let query = Query::parse(request.uri().query());
-        let watch = query.as_ref().is_ok_and(|query| query.watch);
+        let (parsed, unreadable) = match request.uri().query().map(Query::parse) {
+            None => (None, None),
+            Some(Ok(query)) => (Some(query), None),
+            Some(Err(refusal)) => (None, Some(refusal)),
+        };
+        let query = parsed.as_ref().unwrap_or(&path::NO_QUERY);
         let counted = match &target {
-            Target::Leases { namespace, name } => path::verb(request.method(), name.is_some(), watch)
+            Target::Leases { namespace, name } => path::verb(request.method(), name.is_some(), query.watch)
                 .map(|verb| (verb, metrics::Scope::of(verb, namespace.is_some()))),
             _ => None,
         };
-        let outcome = self.respond(now, certificate, request, &target, query);
+        let outcome = self.respond(now, certificate, request, &target, query, unreadable);
         let code = match &outcome {
             Ok(Reply::Json(code, _)) => *code,
             Ok(Reply::Text(_) | Reply::Watch(_)) => StatusCode::OK,
@@ -206,43 +250,27 @@ impl ApiServer {
         certificate: Option<&User>,
         request: &Request<Bytes>,
         target: &Target<'_>,
-        query: Result<Query, Refusal>,
+        query: &Query,
+        unreadable: Option<Refusal>,
     ) -> Result<Reply, Refusal> {
         let user = self.authenticate(certificate, request.headers())?;
         if request.body().len() > MAX_BODY {
             let message = format!("Request entity too large: limit is {MAX_BODY}");
             return Err(Failure::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
         }
-        let text =
-            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let query = match (target, query) {
-            // The access check comes first, and a document has no query.
-            (Target::Document(_), _) => Query::default(),
-            (_, Ok(query)) => query,
-            (Target::Leases { namespace, name }, Err(refusal)) => {
+        match (target, unreadable) {
+            // A document has no query.
+            (Target::Document(_), _) | (_, None) => {}
+            // The access check comes first.
+            (Target::Leases { namespace, name }, Some(refusal)) => {
                 let verb = path::verb(request.method(), name.is_some(), false).ok_or_else(not_allowed)?;
                 self.authorize(&user, verb, LEASES, namespace.as_deref(), name.as_deref())?;
                 return Err(refusal);
             }
-            (_, Err(refusal)) => return Err(refusal),
-        };
-        let manager = if query.field_manager.is_empty() {
-            let agent = text(header::USER_AGENT).split('/').next().unwrap_or_default();
-            if agent.is_empty() { "unknown" } else { agent }
-        } else {
-            &query.field_manager
-        };
-        let media_type = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default();
-        let call = Call {
-            now,
-            user,
-            method: request.method(),
-            manager: Manager { name: manager.to_owned(), time: now },
-            content_type: media_type.trim().to_ascii_lowercase(),
-            wants_table: text(header::ACCEPT).contains("as=Table"),
-            body: request.body(),
-            query,
-        };
+            (_, Some(refusal)) => return Err(refusal),
+        }
+        let (method, headers, body) = (request.method(), request.headers(), request.body());
+        let call = Call { now, user, method, query, headers, body };
         match target {
             Target::Leases { namespace, name } => {
                 self.lease_request(&call, namespace.as_deref(), name.as_deref())
@@ -303,11 +331,13 @@ impl ApiServer {
     /// Lets a token stand for a user from now on, and says what the user may do.
     pub fn set_token(&mut self, token: &str, user: &str, rights: Rights) {
         self.config.tokens.insert(token.to_owned(), User::named(user));
+        self.users.insert(token.to_owned(), Arc::new(User::named(user)));
         self.set_rights(user, rights);
     }
 
     /// Forgets a token: requests with it are answered with 401. Whether there was one.
     pub fn remove_token(&mut self, token: &str) -> bool {
+        self.users.remove(token);
         self.config.tokens.remove(token).is_some()
     }
 

@@ -52,8 +52,8 @@ impl Namespace {
 #[derive(Default)]
 struct NamespaceBody {
     kind: String,
-    name: String,
-    finalizers: Vec<String>,
+    meta: NamespaceMeta,
+    spec: NamespaceSpec,
 }
 
 #[derive(Default)]
@@ -71,8 +71,8 @@ impl Fields for NamespaceBody {
     fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
             "kind" => self.kind = nullable(map)?,
-            "metadata" => self.name = map.next_value::<object::Object<NamespaceMeta>>()?.0.name,
-            "spec" => self.finalizers = map.next_value::<object::Object<NamespaceSpec>>()?.0.finalizers,
+            "metadata" => map.next_value_seed(object::Place(&mut self.meta))?,
+            "spec" => map.next_value_seed(object::Place(&mut self.spec))?,
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
         Ok(())
@@ -146,17 +146,17 @@ impl ApiServer {
         if !matches!(body.kind.as_str(), "" | "Namespace") {
             return Err(Failure::bad_request(format!("{} cannot be handled as a Namespace", body.kind)));
         }
-        let errors: Vec<FieldError> = validate::label_name(&body.name)
+        let errors: Vec<FieldError> = validate::label_name(&body.meta.name)
             .into_iter()
-            .map(|message| FieldError::invalid("metadata.name", format!("{:?}", body.name), message))
+            .map(|message| FieldError::invalid("metadata.name", format!("{:?}", body.meta.name), message))
             .collect();
         if !errors.is_empty() {
-            return Err(Failure::invalid(NAMESPACES.group, NAMESPACES.kind, &body.name, errors));
+            return Err(Failure::invalid(NAMESPACES.group, NAMESPACES.kind, &body.meta.name, errors));
         }
-        if let Some(existing) = self.namespaces.get(&body.name) {
-            return Err(Failure::already_exists(NAMESPACES, &body.name, existing.terminating.is_some()));
+        if let Some(existing) = self.namespaces.get(&body.meta.name) {
+            return Err(Failure::already_exists(NAMESPACES, &body.meta.name, existing.terminating.is_some()));
         }
-        let json = self.add_namespace(call.now, &body.name);
+        let json = self.add_namespace(call.now, &body.meta.name);
         Ok(Reply::Json(StatusCode::CREATED, json))
     }
 
@@ -194,7 +194,7 @@ impl ApiServer {
             .map_err(|error| super::leases::undecodable("Namespace", &error, call.body))?;
         let namespace = self.namespaces.get(name).ok_or_else(|| Failure::not_found(NAMESPACES, name))?;
         let json = namespace.json(name);
-        if namespace.terminating.is_some() && body.finalizers.is_empty() {
+        if namespace.terminating.is_some() && body.spec.finalizers.is_empty() {
             self.namespaces.remove(name);
             self.next_revision();
         }

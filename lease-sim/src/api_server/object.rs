@@ -46,9 +46,30 @@ pub(crate) struct LeaseSpec {
 /// What a body says about itself, and the Lease in it.
 #[derive(Debug, Default)]
 pub(crate) struct LeaseBody {
-    pub(crate) api_version: String,
-    pub(crate) kind: String,
+    pub(crate) api_version: Word,
+    pub(crate) kind: Word,
     pub(crate) lease: LeaseObject,
+}
+
+/// A string that nearly always is one of two.
+#[derive(Debug, Default)]
+pub(crate) struct Word(pub(crate) Cow<'static, str>);
+
+impl<'de> de::Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordVisitor;
+        impl Visitor<'_> for WordVisitor {
+            type Value = Word;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Word, E> {
+                let known = ["Lease", "coordination.k8s.io/v1"].into_iter().find(|known| *known == text);
+                Ok(Word(known.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)))
+            }
+        }
+        deserializer.deserialize_string(WordVisitor)
+    }
 }
 
 /// A key of a JSON object, borrowed from the input where it has no escapes.
@@ -84,29 +105,32 @@ pub(crate) trait Fields: Default {
     fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
-/// Reads an object of [`Fields`], or `null` as its default.
-pub(crate) struct Object<T>(pub(crate) T);
+/// Reads an object of [`Fields`] into its place, or `null` as its default. In place, because a Lease is large
+/// and would be moved many times on its way out.
+pub(crate) struct Place<'a, T>(pub(crate) &'a mut T);
 
-impl<'de, T: Fields> de::Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Fields> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(formatter, "a {} object", T::NAME)
-            }
-            fn visit_unit<E>(self) -> Result<Object<T>, E> {
-                Ok(Object(T::default()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<T>, A::Error> {
-                let mut value = T::default();
-                while let Some(key) = map.next_key::<Key<'de>>()? {
-                    value.field(&key.0, &mut map)?;
-                }
-                Ok(Object(value))
-            }
+impl<'de, T: Fields> DeserializeSeed<'de> for Place<'_, T> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Fields> Visitor<'de> for Place<'_, T> {
+    type Value = ();
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a {} object", T::NAME)
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        *self.0 = T::default();
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        *self.0 = T::default();
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            self.0.field(&key.0, &mut map)?;
         }
-        deserializer.deserialize_any(ObjectVisitor(std::marker::PhantomData))
+        Ok(())
     }
 }
 
@@ -125,8 +149,8 @@ impl Fields for LeaseBody {
         match key {
             "apiVersion" => self.api_version = nullable(map)?,
             "kind" => self.kind = nullable(map)?,
-            "metadata" => self.lease.meta = map.next_value::<Object<ObjectMeta>>()?.0,
-            "spec" => self.lease.spec = map.next_value::<Object<LeaseSpec>>()?.0,
+            "metadata" => map.next_value_seed(Place(&mut self.lease.meta))?,
+            "spec" => map.next_value_seed(Place(&mut self.lease.spec))?,
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
         Ok(())
@@ -290,8 +314,11 @@ impl<'de> Visitor<'de> for StringList {
 
 /// Reads one JSON text into an object. Bytes that are no UTF-8 become U+FFFD, as in Go.
 pub(crate) fn read<T: Fields>(body: &[u8]) -> Result<T, serde_json::Error> {
-    match std::str::from_utf8(body) {
-        Ok(text) => serde_json::from_str::<Object<T>>(text).map(|object| object.0),
-        Err(_) => serde_json::from_str::<Object<T>>(&String::from_utf8_lossy(body)).map(|object| object.0),
-    }
+    // The lossy reader is slow even where nothing is lost.
+    let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
+    let mut value = T::default();
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    Place(&mut value).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }

@@ -12,7 +12,8 @@ include: application/json-patch+json, application/merge-patch+json, application/
 
 impl ApiServer {
     pub(super) fn patch(&mut self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
-        let apply = match call.content_type.as_str() {
+        let content_type = call.content_type();
+        let apply = match &*content_type {
             "application/merge-patch+json" | "application/strategic-merge-patch+json" => false,
             "application/apply-patch+yaml" => true,
             _ => {
@@ -46,7 +47,7 @@ impl ApiServer {
         if apply && !call.query.force {
             check_conflicts(&object, &patch, &manager)?;
         }
-        let strategic = call.content_type.contains("strategic") || apply;
+        let strategic = content_type.contains("strategic") || apply;
         let finalizers = strategic.then(|| merged_finalizers(&object, &patch));
         merge(&mut object, &patch);
         if let (Some(finalizers), Some(meta)) =

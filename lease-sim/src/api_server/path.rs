@@ -109,6 +109,21 @@ pub(crate) struct Query {
     pub(crate) orphan_dependents: Option<bool>,
 }
 
+/// What a request without a query asks for.
+pub(crate) static NO_QUERY: Query = Query {
+    watch: false,
+    resource_version: String::new(),
+    resource_version_match: String::new(),
+    send_initial_events: false,
+    bookmarks: false,
+    timeout_seconds: None,
+    selector: Selector { names: Vec::new(), namespaces: Vec::new() },
+    field_manager: String::new(),
+    force: false,
+    propagation_policy: None,
+    orphan_dependents: None,
+};
+
 /// Which names and namespaces a field selector lets pass: pairs of a value and whether it must be equal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selector {
@@ -162,9 +177,9 @@ fn truth(value: &str) -> bool {
 
 impl Query {
     /// Reads a query. What changes the meaning of a request and is not modelled is refused, not ignored.
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let mut parsed = Self::default();
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decode_with(value, true);
             match decode_with(key, true).as_ref() {

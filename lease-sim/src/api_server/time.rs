@@ -200,38 +200,36 @@ pub(crate) fn write_json(out: &mut Vec<u8>, time: UnixMicros, layout: Layout) {
     let seconds = time.seconds();
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
     let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-    out.push(b'"');
-    if year < 0 {
-        out.push(b'-');
+    let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
+    write_digits(&mut text[6..8], month);
+    write_digits(&mut text[9..11], day);
+    write_digits(&mut text[12..14], of_day / 3_600);
+    write_digits(&mut text[15..17], of_day / 60 % 60);
+    write_digits(&mut text[18..20], of_day % 60);
+    if let 0..=9999 = year {
+        write_digits(&mut text[1..5], year);
+        out.extend_from_slice(&text[..20]);
+    } else {
+        // No client can send such a year, but an offset can lead there.
+        let sign = if year < 0 { "-" } else { "" };
+        out.extend_from_slice(format!("\"{sign}{:04}", year.unsigned_abs()).as_bytes());
+        out.extend_from_slice(&text[5..20]);
     }
-    write_padded(out, year.unsigned_abs(), 4);
-    out.push(b'-');
-    write_padded(out, month.unsigned_abs(), 2);
-    out.push(b'-');
-    write_padded(out, day.unsigned_abs(), 2);
-    out.push(b'T');
-    write_padded(out, (of_day / 3_600).unsigned_abs(), 2);
-    out.push(b':');
-    write_padded(out, (of_day / 60 % 60).unsigned_abs(), 2);
-    out.push(b':');
-    write_padded(out, (of_day % 60).unsigned_abs(), 2);
     if layout == Layout::Micros {
-        out.push(b'.');
-        write_padded(out, time.0.rem_euclid(MICROS_PER_SECOND).unsigned_abs(), 6);
+        write_digits(&mut text[21..27], time.0.rem_euclid(MICROS_PER_SECOND));
+        out.extend_from_slice(&text[20..]);
+    } else {
+        out.extend_from_slice(&text[27..]);
     }
-    out.extend_from_slice(b"Z\"");
 }
 
-fn write_padded(out: &mut Vec<u8>, value: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut rest = value;
-    let mut start = digits.len();
-    while rest > 0 || digits.len() - start < width {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
+/// Fills the place of a number that is not negative and fits.
+fn write_digits(place: &mut [u8], number: i64) {
+    let mut rest = u32::try_from(number).unwrap_or_default();
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits[start..]);
 }
 
 /// The `Date` header of a response, as RFC 9110 wants it.

@@ -4,6 +4,7 @@ use super::object::{LeaseObject, LeaseSpec, ObjectMeta};
 use super::status::{FieldError, Mistake};
 use super::time::{self, Layout, UnixMicros};
 use serde_json::Value;
+use std::borrow::Cow;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, \
 '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
@@ -34,7 +35,9 @@ pub(crate) fn update(lease: &LeaseObject, old: &LeaseObject) -> Vec<FieldError> 
     let mut errors = Vec::new();
     metadata(&lease.meta, false, &mut errors);
     metadata_update(&lease.meta, &old.meta, &mut errors);
-    metadata_update(&lease.meta, &old.meta, &mut errors);
+    if !errors.is_empty() {
+        metadata_update(&lease.meta, &old.meta, &mut errors);
+    }
     spec(&lease.spec, &mut errors);
     errors
 }
@@ -89,7 +92,12 @@ fn maps_and_owners(meta: &ObjectMeta, errors: &mut Vec<FieldError>) {
     }
     let mut size = 0;
     for (key, value) in &meta.annotations {
-        for message in qualified_name(&key.to_lowercase()) {
+        let lower = if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            Cow::Borrowed(key.as_str())
+        } else {
+            Cow::Owned(key.to_lowercase())
+        };
+        for message in qualified_name(&lower) {
             errors.push(FieldError::invalid("metadata.annotations", quoted(key), message));
         }
         size += key.len() + value.len();
@@ -134,6 +142,8 @@ fn finalizers(meta: &ObjectMeta, errors: &mut Vec<FieldError>) {
 }
 
 fn metadata_update(meta: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldError>) {
+    // `metadata` has looked at the maps and found nothing.
+    let fine_already = errors.is_empty();
     if old.deletion_timestamp.is_some() {
         let added: Vec<&String> =
             meta.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
@@ -149,25 +159,27 @@ fn metadata_update(meta: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldEr
             });
         }
     }
-    let mut immutable = |field: &str, same: bool, value: String| {
+    let mut immutable = |field: &str, same: bool, value: &dyn Fn() -> String| {
         if !same {
-            errors.push(FieldError::invalid(format!("metadata.{field}"), value, "field is immutable"));
+            errors.push(FieldError::invalid(format!("metadata.{field}"), value(), "field is immutable"));
         }
     };
-    immutable("name", meta.name == old.name, quoted(&meta.name));
-    immutable("namespace", meta.namespace == old.namespace, quoted(&meta.namespace));
-    immutable("uid", meta.uid == old.uid, quoted(&meta.uid));
+    immutable("name", meta.name == old.name, &|| quoted(&meta.name));
+    immutable("namespace", meta.namespace == old.namespace, &|| quoted(&meta.namespace));
+    immutable("uid", meta.uid == old.uid, &|| quoted(&meta.uid));
     immutable(
         "deletionTimestamp",
         meta.deletion_timestamp.map(UnixMicros::seconds) == old.deletion_timestamp.map(UnixMicros::seconds),
-        optional_time(meta.deletion_timestamp),
+        &|| optional_time(meta.deletion_timestamp),
     );
     immutable(
         "deletionGracePeriodSeconds",
         meta.deletion_grace_period_seconds == old.deletion_grace_period_seconds,
-        meta.deletion_grace_period_seconds.map_or("null".to_owned(), |seconds| seconds.to_string()),
+        &|| meta.deletion_grace_period_seconds.map_or("null".to_owned(), |seconds| seconds.to_string()),
     );
-    maps_and_owners(meta, errors);
+    if !fine_already {
+        maps_and_owners(meta, errors);
+    }
 }
 
 fn optional_time(time: Option<UnixMicros>) -> String {

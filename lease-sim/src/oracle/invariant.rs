@@ -53,8 +53,11 @@ pub enum Invariant {
     SettleFirst,
     /// S24: an object that was seen to be under deletion is neither written nor held.
     RespectsDeletion,
-    /// S25: a `renewTime` stays near a clock: the server's once it is known, one's own until then.
+    /// S25: a `renewTime` stays near a clock, the server's once it is known, and no wall clock that the server
+    /// contradicts decides about an expiry.
     StampsNearClock,
+    /// L8: a term expires only after an attempt that had its whole time before the end.
+    LastChance,
     /// L1: after the faults end, somebody holds within a bound.
     EventualHolder,
     /// L2: after that, nothing changes.
@@ -67,7 +70,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::MutualExclusion,
         Self::BeliefBacked,
         Self::BeliefBound,
@@ -93,6 +96,7 @@ impl Invariant {
         Self::SettleFirst,
         Self::RespectsDeletion,
         Self::StampsNearClock,
+        Self::LastChance,
         Self::EventualHolder,
         Self::Stable,
         Self::Takeover,
@@ -128,6 +132,7 @@ impl Invariant {
             Self::SettleFirst => "S23",
             Self::RespectsDeletion => "S24",
             Self::StampsNearClock => "S25",
+            Self::LastChance => "L8",
             Self::EventualHolder => "L1",
             Self::Stable => "L2",
             Self::Takeover => "L3",

@@ -45,6 +45,7 @@ impl Oracle {
         let seat = &mut self.seats[usize::from(process.seat)];
         seat.open = true;
         seat.restarts = 0;
+        seat.disturbed = false;
         let last = seat.last_token.replace(token);
         if std::mem::take(&mut seat.quarantined) {
             self.marks.hit(Mark::QuarantineEnded);
@@ -86,6 +87,12 @@ impl Oracle {
         match reason {
             LostReason::Expired { .. } => {
                 self.marks.hit(Mark::Expired);
+                let timeout = std::time::Duration::from_millis(2 * seat.plan.request_timeout);
+                if !seat.disturbed && seat.last_sent < belief.local.saturating_sub(timeout) {
+                    self.violate(at, Invariant::LastChance, || {
+                        format!("holder {who} let its term expire at {now:?} without a last attempt")
+                    });
+                }
                 if now < belief.local {
                     self.violate(at, Invariant::EventGrammar, || {
                         format!("holder {who} expired at {now:?}, before its deadline {:?}", belief.local)
@@ -109,7 +116,7 @@ impl Oracle {
         self.free_to_send(who);
         if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
             self.seats[usize::from(who)].denied = sent;
-            if self.record.author == Some(process) && !self.record.terminating {
+            if self.record.author == Some(process) && !self.record.terminating && !self.record.stripped {
                 self.violate(at, Invariant::NoMeansNo, || {
                     format!("holder {who} says {outcome:?}, but the record names it")
                 });

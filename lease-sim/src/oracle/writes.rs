@@ -9,6 +9,10 @@ use crate::plan::mix;
 
 /// Annotations that are ours.
 const OURS: &str = "lease-core.rs/";
+/// What tells an incarnation its own record.
+const NONCE: &str = "lease-core.rs/nonce";
+/// The mark of an object that nobody may hold yet.
+const QUARANTINE: &str = "lease-core.rs/quarantine";
 /// The longest that a record's own duration is believed in a simulation, beside the longest ttl of the fleet.
 pub(crate) const MAX_FOREIGN_TTL: Duration = Duration::from_secs(60);
 
@@ -37,6 +41,8 @@ pub(crate) struct Shown {
     pub(crate) author: Option<Process>,
     pub(crate) version: u64,
     pub(crate) terminating: bool,
+    /// A hash of the object's UID.
+    pub(crate) object: u64,
     pub(crate) stale: bool,
     pub(crate) read: bool,
     /// The answer has a `Date`.
@@ -51,6 +57,7 @@ impl Oracle {
             author: self.record.author,
             version: object.as_ref().map_or(0, |(_, version)| *version),
             terminating: object.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some()),
+            object: object.as_ref().map_or(0, |(object, _)| object_hash(object)),
             stale: false,
             read: true,
             dated: true,
@@ -89,6 +96,8 @@ impl Oracle {
     }
 
     fn remember(&mut self, at: u64, after: &Snapshot) {
+        let nonce = |object: &LeaseObject| object.meta.annotations.contains_key(NONCE);
+        self.record.stripped = after.as_ref().is_some_and(|(object, _)| !nonce(object));
         match after {
             None => self.author(at, None),
             // It still names its author, who has to let go of it.
@@ -199,6 +208,9 @@ impl Oracle {
                 format!("holder {who} wrote what is being deleted")
             });
         }
+        if old.meta.annotations.contains_key(QUARANTINE) && !new.meta.annotations.contains_key(QUARANTINE) {
+            self.judge_quarantine(at, landing, old);
+        }
         let changes = names(old) != names(new);
         let counted = i64::from(new.spec.lease_transitions.unwrap_or(0));
         let was = i64::from(old.spec.lease_transitions.unwrap_or(0).max(0));
@@ -220,6 +232,23 @@ impl Oracle {
         }
     }
 
+    /// S4 for an object that was created in quarantine: whoever ends that has kept it for long enough.
+    fn judge_quarantine(&mut self, at: u64, landing: Landing, old: &LeaseObject) {
+        let seat = &self.seats[usize::from(landing.process.seat)];
+        if seat.incarnation != landing.process.incarnation {
+            return;
+        }
+        let quarantine = Duration::from_millis(seat.plan.quarantine);
+        let since = seat.own_since.filter(|(object, _)| *object == object_hash(old)).map(|(_, since)| since);
+        let waited = since.map(|since| landing.emitted.mono.saturating_since(since));
+        let who = landing.process.seat;
+        if waited.is_none_or(|waited| waited < quarantine) {
+            self.violate(at, Invariant::NoEarlyTakeover, || {
+                format!("holder {who} ended a quarantine after {waited:?} of {quarantine:?}")
+            });
+        }
+    }
+
     /// S25: a timestamp near the server's time, or near the sender's own clock while it knows no better.
     fn judge_stamp(&mut self, at: u64, landing: Landing, new: &LeaseObject) {
         let seat = &mut self.seats[usize::from(landing.process.seat)];
@@ -227,12 +256,14 @@ impl Oracle {
         else {
             return;
         };
-        let skew = seat.plan.max_clock_skew.unwrap_or(seat.plan.ttl.max(10_000));
+        // Without `max_clock_skew` a sequence may run ahead of every clock: it decides nothing.
+        let Some(skew) = seat.plan.max_clock_skew else {
+            return;
+        };
         let near = 2_000 * (skew + seat.plan.request_timeout + 5_000);
         let own = stamp.0.abs_diff(landing.emitted.wall.as_micros());
         let server = stamp.0.abs_diff(landing.sent_at);
-        // Without `max_clock_skew` a sequence of its own may run ahead of the clock for as long as it likes.
-        let follows_own = seat.dated < 3 && (own <= near || seat.plan.max_clock_skew.is_none());
+        let follows_own = seat.dated < 3 && own <= near;
         seat.far_stamps = if server <= near || follows_own { 0 } else { seat.far_stamps + 1 };
         if seat.far_stamps == 3 {
             let who = landing.process.seat;
@@ -265,6 +296,15 @@ impl Oracle {
             landing.emitted.wall.as_micros() > due
         });
         let who = landing.process.seat;
+        let apart = landing.emitted.wall.as_micros().abs_diff(landing.sent_at);
+        // What the machine can know is a round trip and the seconds of a `Date` off.
+        let known = skew.map_or(u64::MAX - 5_000_000, |skew| (skew / 2).as_micros() as u64) + 5_000_000;
+        let known = known.saturating_add(2_000 * seat.plan.request_timeout);
+        if !observed && stamped && seat.dated > 0 && apart > known {
+            self.violate(at, Invariant::StampsNearClock, || {
+                format!("holder {who} took a record by a wall clock that is {apart} us off, as it could know")
+            });
+        }
         match (observed, stamped) {
             (true, _) => self.marks.hit(Mark::ByObservation),
             (false, true) => self.marks.hit(Mark::ByTimestamp),
@@ -318,6 +358,9 @@ impl Oracle {
         if seat.seen.is_none_or(|seen| seen.state != state) {
             seat.seen = Some(Seen { state, since: now });
         }
+        if shown.author == Some(process) && seat.own_since.is_none_or(|(object, _)| object != shown.object) {
+            seat.own_since = Some((shown.object, now));
+        }
         if shown.terminating {
             self.marks.hit(Mark::Terminating);
         }
@@ -350,6 +393,11 @@ pub(crate) fn identity(seat: u8, plan: &crate::plan::HolderPlan) -> String {
 /// Whom a record names.
 pub(crate) fn names(object: &LeaseObject) -> Option<&str> {
     object.spec.holder_identity.as_deref().filter(|name| !name.is_empty())
+}
+
+fn object_hash(object: &LeaseObject) -> u64 {
+    let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    object.meta.uid.bytes().fold(0xcbf2_9ce4_8422_2325, byte)
 }
 
 /// A hash of what contenders wait for a change of.

@@ -72,6 +72,13 @@ pub enum FaultKind {
         /// By how much.
         by: u64,
     },
+    /// A driver hands in the next answer with a reading from the past: outside of the model.
+    AnswerFromPast {
+        /// Whose.
+        holder: u8,
+        /// By how much.
+        by: u64,
+    },
     /// Nothing passes between a holder and the API server.
     Partition {
         /// Whose.
@@ -205,6 +212,7 @@ impl FaultKind {
             Self::WallStep { .. } => "wall-clock-steps",
             Self::WallFreeze { .. } => "wall-clock-freezes",
             Self::ClockBack { .. } => "reading-from-the-past",
+            Self::AnswerFromPast { .. } => "answer-with-a-reading-from-the-past",
             Self::Partition { .. } => "partition",
             Self::Outage { .. } => "outage",
             Self::SlowMotion { .. } => "slow-server",
@@ -248,6 +256,7 @@ impl FaultKind {
             | Self::WallStep { holder, .. }
             | Self::WallFreeze { holder, .. }
             | Self::ClockBack { holder, .. }
+            | Self::AnswerFromPast { holder, .. }
             | Self::Partition { holder, .. } => Some(*holder),
             _ => None,
         }

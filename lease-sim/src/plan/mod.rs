@@ -103,6 +103,8 @@ pub struct HolderPlan {
     pub max_clock_skew: Option<u64>,
     /// Releases by clearing the record, and creates in quarantine.
     pub vacate: bool,
+    /// Between creating an object and a term, in milliseconds: at least the longest ttl of the fleet.
+    pub quarantine: u64,
     /// Takes no record of its own identity for its own.
     pub contend: bool,
     /// How it is driven.
@@ -128,6 +130,8 @@ pub enum Drive {
     Campaign,
     /// `TryAcquire`, again after each end, with this many milliseconds between.
     TryAcquire(u64),
+    /// `TryAcquire`, and `Release` if it has not succeeded after so many milliseconds; then the same again.
+    Impatient(u64),
 }
 
 /// The clocks of one holder's machine.
@@ -175,6 +179,8 @@ pub enum Assumption {
     WallClock,
     /// Live processes have different identities, or none is reclaimed.
     OneProcessPerIdentity,
+    /// Readings that come with an answer are taken after it came.
+    Readings,
     /// The storage is not restored from a backup.
     Storage,
 }
@@ -200,6 +206,7 @@ impl Plan {
                     broken.push(Assumption::WallClock)
                 }
                 FaultKind::Twin { .. } if reclaims => broken.push(Assumption::OneProcessPerIdentity),
+                FaultKind::AnswerFromPast { .. } => broken.push(Assumption::Readings),
                 FaultKind::Rollback => broken.push(Assumption::Storage),
                 _ => {}
             }

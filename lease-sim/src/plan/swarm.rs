@@ -57,10 +57,10 @@ impl Swarm {
         let mut holders = fleet(source, self.holders.clamp(1, 16));
         let heals_at = source.between(HEALS.0, HEALS.1);
         let mut draft = Draft { holders: holders.len() as u64, mood, heals_at, faults: Vec::new() };
-        let network = network(source, mood);
+        let mut network = network(source, mood);
         timed(&mut draft, source, &holders);
         if self.breaks_assumptions && mood == Mood::Swarm && source.chance(80_000) {
-            break_assumptions(&mut draft, source, &mut holders);
+            break_assumptions(&mut draft, source, &mut holders, &mut network);
         }
         let mut faults = draft.faults;
         faults.sort_unstable_by_key(|fault| fault.at);
@@ -106,11 +106,12 @@ fn fleet(source: &mut impl Source, count: u8) -> Vec<HolderPlan> {
                 request_timeout: ttl / source.pick(&[5, 5, 5, 8, 20]),
                 max_clock_skew: skew(source, ttl),
                 vacate,
+                quarantine: 0,
                 contend,
-                drive: if source.chance(250_000) {
-                    Drive::TryAcquire(source.between(ttl / 4, ttl))
-                } else {
-                    Drive::Campaign
+                drive: match source.below(8) {
+                    6 => Drive::TryAcquire(source.between(ttl / 4, ttl)),
+                    7 => Drive::Impatient(source.between(50, ttl / 2)),
+                    _ => Drive::Campaign,
                 },
                 clock: ClockPlan::default(),
                 lateness: if source.chance(300_000) {
@@ -124,6 +125,10 @@ fn fleet(source: &mut impl Source, count: u8) -> Vec<HolderPlan> {
             }
         })
         .collect();
+    let longest = holders.iter().map(HolderPlan::duration).max().unwrap_or(0);
+    for holder in &mut holders {
+        holder.quarantine = longest;
+    }
     clocks(source, &mut holders);
     holders
 }
@@ -208,8 +213,8 @@ fn network(source: &mut impl Source, mood: Mood) -> Network {
     let throttled = chance(&mut draw, 60_000);
     let garbage = chance(&mut draw, 200_000);
     let stale_reads = chance(&mut draw, 100_000);
-    let pauses_after = chance(&mut draw, 60_000);
-    let pauses_before = chance(&mut draw, 60_000);
+    let pauses_after = chance(&mut draw, 120_000);
+    let pauses_before = chance(&mut draw, 120_000);
     let slow_requests = chance(&mut draw, 250_000);
     let slow_replies = chance(&mut draw, 250_000);
     Network {
@@ -323,11 +328,42 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
     draft.some(source, 28, 4, MINUTE, |source, _, _| FaultKind::Admin { edit: meddling(source) });
     draft.some(source, 29, 2, 2 * MINUTE, |source, _, span| {
         let every = source.spread(Duration::from_millis(200), Duration::from_secs(5));
+        // Some never end: nobody may starve.
+        let span = if source.chance(300_000) { LENGTH } else { span };
         FaultKind::LabelStorm { span, every }
     });
+    if holders.iter().all(|holder| holder.vacate) {
+        draft.some(source, 14, 2, MINUTE / 2, |_, holder, span| FaultKind::Pause { holder, span });
+        vanish(draft, source, holders);
+    }
     draft.some(source, 16, 1, MINUTE / 2, |_, _, span| FaultKind::Namespace { span });
     if holders.iter().all(|holder| holder.contend) {
         draft.some(source, 15, 2, 2 * MINUTE, |_, holder, span| FaultKind::Twin { holder, span });
+    }
+}
+
+/// The object vanishes while its holder cannot see that, and whoever creates it anew dies in its quarantine.
+fn vanish(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
+    if draft.mood != Mood::Swarm || !source.chance(280_000) {
+        return;
+    }
+    let at = source.between(30 * SECOND, draft.heals_at - 60 * SECOND);
+    let holder = source.below(draft.holders) as u8;
+    let ttl = holders[usize::from(holder)].ttl * MILLISECOND;
+    let blind = FaultKind::Partition {
+        holder,
+        span: ttl.min(draft.heals_at - at),
+        way: source.pick(&[Way::Both, Way::Replies]),
+    };
+    draft.faults.push(Fault { at, what: blind });
+    draft
+        .faults
+        .push(Fault { at: at + source.below(ttl / 3), what: FaultKind::Admin { edit: Edit::Delete } });
+    for _ in 0..source.below(3) {
+        let at = at + source.below(ttl);
+        let holder = source.below(draft.holders) as u8;
+        let span = source.spread(Duration::from_millis(50), Duration::from_secs(3));
+        draft.faults.push(Fault { at, what: FaultKind::Crash { holder, span } });
     }
 }
 
@@ -352,12 +388,29 @@ fn meddling(source: &mut impl Source) -> Edit {
 }
 
 /// Leaves the model in one way.
-fn break_assumptions(draft: &mut Draft, source: &mut impl Source, holders: &mut [HolderPlan]) {
+fn break_assumptions(
+    draft: &mut Draft,
+    source: &mut impl Source,
+    holders: &mut [HolderPlan],
+    network: &mut Network,
+) {
     let holder = source.below(draft.holders) as u8;
     let at = source.between(20 * SECOND, draft.heals_at - 40 * SECOND);
     let span = source.spread(Duration::from_secs(1), Duration::from_secs(120)).min(draft.heals_at - at);
     let broken = &mut holders[usize::from(holder)];
-    match source.below(5) {
+    match source.below(7) {
+        5 => {
+            let by = source.spread(Duration::from_secs(1), Duration::from_secs(60));
+            let answers = (0..8).map(|_| source.between(2 * SECOND, draft.heals_at - SECOND));
+            let answers = answers.map(|at| Fault { at, what: FaultKind::AnswerFromPast { holder, by } });
+            draft.faults.extend(answers);
+        }
+        6 => {
+            // A clock that steps back by more than anything allows, where no `Date` contradicts it.
+            let offset = -(source.between(40, 7200) as i64) * 1_000_000;
+            draft.faults.push(Fault { at, what: FaultKind::WallStep { holder, offset } });
+            network.dateless = source.chance(700_000);
+        }
         0 => broken.clock.rate = source.pick(&[-500_000, 500_000, -200_000, 200_000]),
         1 => {
             let far = source.between(20, 7200) as i64 * 1_000_000;

@@ -11,7 +11,7 @@ use super::replies;
 use super::seat::{Incoming, Machine};
 use super::{FATES, Happening, Message, What, World};
 use crate::oracle::{Landing, Mark, Sent, Snapshot};
-use crate::plan::{Deed, Fate, Garbage, RequestKey, Seeded, mix};
+use crate::plan::{Deed, Fate, Garbage, Network, RequestKey, Seeded, mix};
 
 impl World<'_> {
     pub(super) fn send(
@@ -74,7 +74,7 @@ impl World<'_> {
             let plain = Fate { there: 2_000_000, back: 2_000_000, ..Fate::default() };
             return fates.get(&key).copied().unwrap_or(plain);
         }
-        if self.healed { self.plan.network.plain(&mut source) } else { self.plan.network.draw(&mut source) }
+        if self.healed { Network::good().plain(&mut source) } else { self.plan.network.draw(&mut source) }
     }
 
     fn dispatch(&mut self, message: u32, fate: Fate) {
@@ -301,7 +301,13 @@ impl World<'_> {
         let (shown, not_sent, applied, names) = (sent.shown, sent.not_sent, sent.applied, sent.names);
         let place = &self.seats[usize::from(seat)];
         let process = place.process(seat);
-        let now = place.clock.mono(self.now);
+        // What a driver says about a reading from the past counts as the latest that it said before.
+        let now = match place.answer_from_past {
+            0 => place.clock.mono(self.now),
+            by => {
+                place.high.max(MonoTime::from_nanos(place.clock.mono(self.now).as_nanos().saturating_sub(by)))
+            }
+        };
         let outcome = replies::outcome(response.as_ref(), not_sent);
         self.fold(0x03, u64::from(message));
         if self.trace.is_some() {
@@ -327,6 +333,7 @@ impl World<'_> {
             self.oracle.shown(process, now, shown);
         }
         self.give(seat, Input::Response { id, response });
+        self.seats[usize::from(seat)].answer_from_past = 0;
         if let Some(shown) = shown {
             self.oracle.took_in(self.now, process, shown);
         }

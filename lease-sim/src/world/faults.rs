@@ -13,7 +13,7 @@ use lease_core::{Input, MonoTime, Now};
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/job";
 
 impl World<'_> {
-    /// Faults of the plan that last at this instant.
+    /// Faults of the plan that last at this instant; storms of labels never end anything.
     fn active(&self) -> impl Iterator<Item = &FaultKind> {
         let now = self.now;
         let lasts = move |fault: &&Fault| {
@@ -147,6 +147,7 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
             ends(world, span);
         }
         FaultKind::ClockBack { holder, by } => back(world, holder, by),
+        FaultKind::AnswerFromPast { holder, by } => world.seats[usize::from(holder)].answer_from_past = by,
         FaultKind::Admin { edit } => admin(world, edit),
         FaultKind::LabelStorm { span, every } => {
             let until = world.now + span;
@@ -163,7 +164,9 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
         FaultKind::Rollback => {
             let version = world.server.resource_version();
             world.server.restore_resource_version(version.saturating_sub(20));
-            world.edited(true, false);
+            // In the backup nobody held it.
+            admin(world, Edit::Clear);
+            world.edited(true, true);
         }
         FaultKind::Partition { .. }
         | FaultKind::Outage { .. }
@@ -240,6 +243,10 @@ pub(super) fn heal(world: &mut World<'_>) {
         if seat.paused_until > world.now {
             seat.paused_until = world.now;
             world.queue.push(world.now, Happening::Resume { seat: index });
+        }
+        let incarnation = seat.incarnation;
+        if seat.machine.is_some() {
+            world.queue.push(world.now + 1, Happening::Command { seat: index, incarnation });
         }
         if usize::from(index) < world.plan.holders.len() {
             world.start(index);

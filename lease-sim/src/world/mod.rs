@@ -203,6 +203,7 @@ impl<'p> World<'p> {
                     self.command(seat);
                 }
             }
+            Happening::Impatient { seat, incarnation } => self.lose_patience(seat, incarnation),
             Happening::Arrive { message } => self.arrive(message),
             Happening::ArriveAgain { message } => self.arrive_again(message),
             Happening::ArriveLate { message } => self.arrive_late(message),
@@ -244,6 +245,11 @@ impl<'p> World<'p> {
         let (command, input) = match place.plan.drive {
             Drive::Campaign => ("campaign", Input::Campaign),
             Drive::TryAcquire(_) => ("try_acquire", Input::TryAcquire),
+            Drive::Impatient(patience) => {
+                let incarnation = place.incarnation;
+                self.queue.push(self.now + patience * 1_000_000, Happening::Impatient { seat, incarnation });
+                ("try_acquire", Input::TryAcquire)
+            }
         };
         self.oracle.free_to_send(seat);
         self.note(What::Command { holder: seat.into(), command: command.to_owned() });
@@ -267,6 +273,18 @@ impl<'p> World<'p> {
         if !held && self.counts.requests > before {
             self.oracle.marks.hit(Mark::CleanUp);
         }
+    }
+
+    /// An application that has waited for long enough cancels its attempt.
+    fn lose_patience(&mut self, seat: u8, incarnation: u32) {
+        let place = &self.seats[usize::from(seat)];
+        // A quarantine can take longer than anybody's patience: somebody has to have some in the end.
+        let patient = self.healed || place.retired;
+        if place.incarnation != incarnation || patient || self.oracle.believes(self.now, seat).is_some() {
+            return;
+        }
+        self.release(seat);
+        self.again(seat);
     }
 
     fn wake_early(&mut self, seat: u8, generation: u32) {
@@ -309,6 +327,7 @@ impl<'p> World<'p> {
         }
         place.paused_until = until;
         self.counts.pauses += 1;
+        self.oracle.held_up(seat);
         if self.oracle.believes(self.now, seat).is_some_and(|end| end <= until) {
             self.oracle.marks.hit(Mark::PauseAcrossEnd);
         }
@@ -359,7 +378,11 @@ impl<'p> World<'p> {
             place.wake_at.get_or_insert(self.now);
             return;
         }
-        let now = place.clock.read(self.now);
+        let mut now = place.clock.read(self.now);
+        if matches!(input, Input::Response { .. }) {
+            let past = now.mono.as_nanos().saturating_sub(place.answer_from_past);
+            now.mono = MonoTime::from_nanos(past);
+        }
         self.give_at(seat, now, input);
     }
 
@@ -370,7 +393,22 @@ impl<'p> World<'p> {
         };
         let answered = matches!(input, Input::Response { .. });
         place.high = place.high.max(now.mono);
+        let late = match machine {
+            Machine::Core(lease) => lease.check_alive(now.mono).filter(|held| held.until <= place.high),
+            Machine::Peer(_) => None,
+        };
+        if let Some(held) = late {
+            self.oracle.violate(self.now, Invariant::BeliefBound, || {
+                format!("holder {seat} says at {now:?} that it holds until {:?}", held.until)
+            });
+        }
+        let place = &mut self.seats[usize::from(seat)];
+        let Some(machine) = &mut place.machine else {
+            return;
+        };
         machine.handle(now, input);
+        // A reading from the past counts as the latest one before.
+        let now = lease_core::Now { mono: place.high, ..now };
         let wake = loop {
             let Some(machine) = &mut self.seats[usize::from(seat)].machine else {
                 return;
@@ -407,7 +445,7 @@ impl<'p> World<'p> {
 
     fn hear(&mut self, seat: u8, now: MonoTime, event: &Event) {
         let place = &self.seats[usize::from(seat)];
-        let (process, sent) = (place.process(seat), place.sent);
+        let (process, sent, place_drive) = (place.process(seat), place.sent, place.plan.drive);
         self.fold(0x10, u64::from(seat) << 32 | event_number(event));
         self.oracle.told(self.now, process, now, sent, event);
         if self.trace.is_some() {
@@ -419,18 +457,31 @@ impl<'p> World<'p> {
             Event::AttemptEnded {
                 command: Command::TryAcquire,
                 outcome: AttemptOutcome::Denied(_) | AttemptOutcome::Failed(_),
-            } => self.again(seat),
+            } if self.tries_again(place_drive) => self.again(seat),
             _ => {}
+        }
+    }
+
+    /// Whether an application tries again when an attempt has failed. An impatient one does when its patience
+    /// ends, which it no longer does after the faults.
+    const fn tries_again(&self, drive: Drive) -> bool {
+        match drive {
+            Drive::Campaign => false,
+            Drive::TryAcquire(_) => true,
+            Drive::Impatient(_) => self.healed,
         }
     }
 
     /// An application that tries once at a time tries again.
     fn again(&mut self, seat: u8) {
         let place = &self.seats[usize::from(seat)];
-        if let Drive::TryAcquire(every) = place.plan.drive {
-            let incarnation = place.incarnation;
-            self.queue.push(self.now + every * 1_000_000, Happening::Command { seat, incarnation });
-        }
+        let every = match place.plan.drive {
+            Drive::Campaign => return,
+            Drive::TryAcquire(every) => every,
+            Drive::Impatient(_) => place.plan.ttl / 3,
+        };
+        let incarnation = place.incarnation;
+        self.queue.push(self.now + every * 1_000_000, Happening::Command { seat, incarnation });
     }
 
     /// Sets the timer: exactly, unless the plan says that this driver's timers are late.
@@ -446,6 +497,14 @@ impl<'p> World<'p> {
                 format!("holder {seat} wants to be woken at {wake:?}, not after {now:?}")
             });
         }
+        // A minute is the longest that a server's `Retry-After` is obeyed.
+        let longest = std::time::Duration::from_millis(place.plan.duration().max(60_000) + 1_000);
+        if wake > now.saturating_add(longest) {
+            self.oracle.violate(self.now, Invariant::WakeContract, || {
+                format!("holder {seat} sleeps for {:?}", wake.saturating_since(now))
+            });
+        }
+        let place = &mut self.seats[usize::from(seat)];
         let generation = place.generation;
         let mut due = place.clock.instant(wake).max(self.now + 1);
         let mut early = None;
@@ -458,6 +517,7 @@ impl<'p> World<'p> {
             // Timers are late for as long as faults go on.
             if !self.healed && source.chance(250_000) {
                 due += source.below(place.plan.lateness);
+                self.oracle.held_up(seat);
             }
         }
         place.wake_at = Some(due);
@@ -536,6 +596,7 @@ impl<'p> World<'p> {
         let wait = ttl.max(60_000) + longest(|holder| holder.takeover_delay + holder.foreign_holder_grace);
         let period = longest(|holder| match holder.drive {
             Drive::TryAcquire(every) => every,
+            Drive::Impatient(patience) => patience + holder.ttl,
             Drive::Campaign => 0,
         });
         let quarantine = if self.seats.iter().any(|seat| seat.plan.vacate) { ttl } else { 0 };
@@ -568,7 +629,7 @@ impl<'p> World<'p> {
         let longest =
             |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
         let period = longest(|holder| match holder.drive {
-            Drive::TryAcquire(every) => every + holder.ttl,
+            Drive::TryAcquire(every) | Drive::Impatient(every) => every + holder.ttl,
             Drive::Campaign => 0,
         });
         let poll = longest(|holder| holder.ttl / 3) + period + 2_000;

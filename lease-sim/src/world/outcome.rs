@@ -103,6 +103,7 @@ pub(super) fn about(plan: &HolderPlan) -> String {
     let identity = if plan.contend { "Contend" } else { "Reclaim" };
     let drive = match plan.drive {
         Drive::Campaign => "campaign".to_owned(),
+        Drive::Impatient(patience) => format!("cancels after {patience} ms"),
         Drive::TryAcquire(every) => format!("tries every {every} ms"),
     };
     let rate = plan.clock.rate;

@@ -14,6 +14,8 @@ pub(crate) enum Happening {
     EarlyWake { seat: u8, generation: u32 },
     /// The application tells its holder what it wants.
     Command { seat: u8, incarnation: u32 },
+    /// An application cancels what has not succeeded.
+    Impatient { seat: u8, incarnation: u32 },
     /// A request reaches the API server.
     Arrive { message: u32 },
     /// The same request reaches it once more.

@@ -55,6 +55,8 @@ pub(crate) struct Seat {
     pub(crate) retired: bool,
     /// The highest reading that was handed in.
     pub(crate) high: MonoTime,
+    /// The next answer is handed in with a reading from so long ago.
+    pub(crate) answer_from_past: u64,
 }
 
 /// Something for a process that stands still.
@@ -81,6 +83,7 @@ impl Seat {
             wake_at: None,
             retired: false,
             high: MonoTime::ZERO,
+            answer_from_past: 0,
         }
     }
 
@@ -114,6 +117,7 @@ pub(super) fn settings(index: u8, plan: &HolderPlan) -> ConfigBuilder {
         .request_timeout(millis(plan.request_timeout))
         .max_clock_skew(plan.max_clock_skew.map(millis))
         .max_foreign_ttl(MAX_FOREIGN_TTL.max(millis(plan.duration())))
+        .quarantine(millis(plan.quarantine))
         .takeover_delay(millis(plan.takeover_delay))
         .foreign_holder_grace(millis(plan.foreign_holder_grace))
         .same_identity(if plan.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })
