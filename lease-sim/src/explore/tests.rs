@@ -49,7 +49,7 @@ fn assert_alike(one: &World, other: &World, settings: &Settings, choice: &mut Ch
             for action in &actions {
                 let (one, other) = (pair.0.after(*action, settings), pair.1.after(*action, settings));
                 let prints = [&one, &other].map(|world| fingerprint(world, settings));
-                assert_eq!(prints[0], prints[1], "{action:?}");
+                assert_eq!(prints[0], prints[1], "{action:?} of\n{:#?}\n{:#?}", pair.0, pair.1);
             }
         }
         let action = actions[choice.among(actions.len())];

@@ -109,7 +109,10 @@ impl<'w> Encoder<'w> {
             self.holder(*index);
         }
         match &world.server.object {
-            Some(object) => self.spec(&object.spec),
+            Some(object) => {
+                self.spec(&object.spec);
+                self.is_above_all_terms(object.version);
+            }
             None => self.words.push(1),
         }
         self.late();
@@ -144,8 +147,7 @@ impl<'w> Encoder<'w> {
                     self.words.push(name(&mut self.uids, object.uid));
                     self.spec(&object.spec);
                     self.is_current(object.version);
-                    let highest = world.highest.map_or(0, lease_core::FencingToken::as_u64);
-                    self.words.push((object.version > highest).into());
+                    self.is_above_all_terms(object.version);
                 }
             }
         }
@@ -154,6 +156,12 @@ impl<'w> Encoder<'w> {
     fn is_current(&mut self, version: u64) {
         let current = self.world.server.object.as_ref().is_some_and(|object| object.version == version);
         self.words.push(current.into());
+    }
+
+    /// Whether a term with this token would keep to the order. With the token of a later write it will.
+    fn is_above_all_terms(&mut self, version: u64) {
+        let highest = self.world.highest.map_or(0, lease_core::FencingToken::as_u64);
+        self.words.push((version > highest).into());
     }
 
     fn call(&mut self, call: &Call) {
