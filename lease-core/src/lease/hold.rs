@@ -225,9 +225,11 @@ impl Lease {
     /// When to try again: with growing pauses, but so that one whole attempt is left before the term ends.
     fn retry_at(&mut self, now: Now, failures: u32, until: MonoTime, asked: Duration) -> MonoTime {
         let (base, most) = (self.config.retry_delay(), self.config.renew_interval());
+        let last_chance = self.last_chance(now, until);
+        // What is left of the term is too short to be saved for later: no growing pauses any more.
+        let failures = if last_chance < until { failures } else { 1 };
         let delay = self.backoff(base, failures, most).max(asked);
         let retry_at = now.mono.saturating_add(delay);
-        let last_chance = self.last_chance(now, until);
         let has_chance = last_chance < until && !mutated!(self.config, NoLastChance);
         if has_chance { retry_at.min(last_chance) } else { retry_at }
     }

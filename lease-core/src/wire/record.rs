@@ -184,7 +184,9 @@ impl Parsed {
     /// Whether a contender that saw `other` has seen nothing new in this one. Not the resource version: a
     /// label edit must not prolong a lease.
     pub(crate) fn same_state(&self, other: &Self) -> bool {
-        self.version.uid == other.version.uid && self.state() == other.state()
+        // Another incarnation whose clock repeats a microsecond is news. That an annotation vanishes is not.
+        let same_writer = self.nonce.is_none() || other.nonce.is_none() || self.nonce == other.nonce;
+        self.version.uid == other.version.uid && self.state() == other.state() && same_writer
     }
 
     fn state(&self) -> KnownSpec<Option<&[u8]>> {
