@@ -109,6 +109,31 @@ impl Attempts {
         self.ring.iter().chain(&self.shown).find(|attempt| attempt.renew_time == renew_time)
     }
 
+    /// The attempts, oldest first, and the one that the record showed last.
+    #[cfg(feature = "explore")]
+    pub(crate) fn remembered(&self) -> (impl Iterator<Item = &Attempt>, Option<&Attempt>) {
+        (self.ring.iter(), self.shown.as_ref())
+    }
+
+    #[cfg(feature = "explore")]
+    pub(crate) fn highest(&self) -> Option<WallTime> {
+        self.highest
+    }
+
+    /// The `acquireTime`s of POSTs without a known outcome.
+    #[cfg(feature = "explore")]
+    pub(crate) fn open(&self) -> impl Iterator<Item = WallTime> {
+        self.open_creates.iter().map(|(time, _)| *time)
+    }
+
+    /// From here on a POST without a known outcome may land for ever.
+    #[cfg(feature = "explore")]
+    pub(crate) fn never_settle(&mut self) {
+        for (_, until) in &mut self.open_creates {
+            *until = MonoTime::from_nanos(u64::MAX);
+        }
+    }
+
     /// When the last one was handed out.
     pub(crate) fn last_emitted(&self) -> Option<MonoTime> {
         self.ring.back().map(|attempt| attempt.emitted)

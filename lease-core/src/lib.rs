@@ -129,6 +129,8 @@ pub use event::{
 };
 pub use identifiers::{FencingToken, Identity, Nonce, RequestId, Seed};
 pub use input::{Failure, Input};
+#[cfg(feature = "explore")]
+pub use lease::View;
 pub use lease::{Lease, Stats, Status};
 pub use output::{Action, Held, Output, WakeReason};
 pub use problem::{Malformation, Message, Problem, Verb};

@@ -95,7 +95,7 @@ impl Judge<'_> {
     }
 
     /// Rule (a): our own monotonic clock has advanced by W and nothing changed.
-    fn observed_expiry(&self, observation: &Observation) -> MonoTime {
+    pub(crate) fn observed_expiry(&self, observation: &Observation) -> MonoTime {
         observation.since.saturating_add(wait(&observation.record, self.config))
     }
 

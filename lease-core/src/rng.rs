@@ -39,6 +39,13 @@ impl Rng {
         (Self(state[0] ^ state[1].rotate_left(32)), nonce)
     }
 
+    /// A generator whose next draw cuts nothing off a pause.
+    #[cfg(feature = "explore")]
+    pub(crate) fn without_jitter() -> Self {
+        // `mix` maps 0 to 0.
+        Self(GAMMA.wrapping_neg())
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GAMMA);
         mix(self.0)
@@ -81,5 +88,12 @@ mod tests {
             assert!(drawn > Duration::from_millis(50) && drawn <= Duration::from_millis(100), "{drawn:?}");
         }
         assert_eq!(rng.jitter(Duration::ZERO), Duration::ZERO);
+    }
+
+    #[cfg(feature = "explore")]
+    #[test]
+    fn without_jitter_nothing_is_cut_off() {
+        let whole = Duration::from_secs(3);
+        assert_eq!(Rng::without_jitter().jitter(whole), whole);
     }
 }

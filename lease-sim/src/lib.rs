@@ -1,6 +1,7 @@
 //! A deterministic simulator for Kubernetes Lease holders, and an embedded API server for tests.
 //!
 //! * [`api_server`]: a pure model of the Kubernetes Lease API. No I/O, no clock: for simulations.
+//! * `explore` (feature `explore`, on by default): all schedules of small configurations, exhaustively.
 //! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of
 //!   clients.
 //! * [`simulation`]: your own code beside simulated leases, with everything going wrong that can.
@@ -9,6 +10,8 @@
 
 pub mod api_server;
 pub mod check;
+#[cfg(feature = "explore")]
+pub mod explore;
 pub mod incident;
 #[cfg(feature = "listener")]
 pub mod listener;

@@ -25,25 +25,25 @@ const MIN_PAUSE: Duration = Duration::from_millis(1);
 /// An attempt under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Contending {
-    episode: u64,
-    retries_left: u32,
+    pub(super) episode: u64,
+    pub(super) retries_left: u32,
     /// The budget is used up: one more read settles what became of the last write, and nothing is written.
-    last_look: bool,
-    refreshed: bool,
-    last_problem: Option<Problem>,
+    pub(super) last_look: bool,
+    pub(super) refreshed: bool,
+    pub(super) last_problem: Option<Problem>,
     /// What the last write took the lease from.
     acquisition: Acquisition,
-    quarantine: Option<Quarantine>,
+    pub(super) quarantine: Option<Quarantine>,
 }
 
 /// We keep an object that we created, or that was created and never held.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Quarantine {
+pub(super) struct Quarantine {
     /// Of this very object: the wait for one that is gone counts for nothing.
-    uid: Box<str>,
-    ends_at: MonoTime,
+    pub(super) uid: Box<str>,
+    pub(super) ends_at: MonoTime,
     /// The emission of the last write that showed.
-    shown: MonoTime,
+    pub(super) shown: MonoTime,
 }
 
 impl Lease {

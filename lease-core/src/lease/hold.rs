@@ -22,12 +22,12 @@ pub(super) struct Term {
     pub(super) until: MonoTime,
     pub(super) last_problem: Option<Problem>,
     pub(super) acquire_time: WallTime,
-    uid: Box<str>,
+    pub(super) uid: Box<str>,
     /// The emission of the last confirmed write.
-    confirmed: MonoTime,
+    pub(super) confirmed: MonoTime,
     /// Renewals in a row that were not confirmed, conflicts included.
-    failures: u32,
-    episode: u64,
+    pub(super) failures: u32,
+    pub(super) episode: u64,
 }
 
 /// What a record that was read during a term says about it.

@@ -1,5 +1,7 @@
 //! The state machine: deadlines first, then the input, then whatever that made due.
 
+#[cfg(feature = "explore")]
+mod canonical;
 mod contend;
 mod exchange;
 mod hold;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 
+#[cfg(feature = "explore")]
+pub use self::canonical::View;
 use self::contend::Contending;
 use self::hold::Term;
 use self::outbox::Outbox;

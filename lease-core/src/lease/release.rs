@@ -15,11 +15,11 @@ use crate::wire::{Call, Change, Holder, Kind, QuarantineMark, Record, Reply, Tro
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Releasing {
     pub(super) give_up_at: MonoTime,
-    failures: u32,
-    refreshed: bool,
+    pub(super) failures: u32,
+    pub(super) refreshed: bool,
     last_problem: Option<Problem>,
     /// The `acquireTime` of the term that ended; none where an attempt was cancelled.
-    acquire_time: Option<WallTime>,
+    pub(super) acquire_time: Option<WallTime>,
 }
 
 impl Lease {

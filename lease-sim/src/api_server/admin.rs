@@ -3,7 +3,7 @@
 use super::encode::Manager;
 use super::object::{self, LeaseBody};
 use super::watch::ChangeKind;
-use super::{ApiServer, UnixMicros};
+use super::{ApiServer, LeaseObject, UnixMicros};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use std::sync::Arc;
@@ -13,6 +13,22 @@ impl ApiServer {
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Bytes> {
         self.stored(namespace, name).map(|stored| stored.json.clone())
+    }
+
+    /// Changes a Lease as a patch of an administrator would, without the detour over JSON. Whether there is one.
+    pub(crate) fn edit(
+        &mut self,
+        now: UnixMicros,
+        (namespace, name): (&str, &str),
+        change: impl FnOnce(&mut LeaseObject),
+    ) -> bool {
+        let Some(stored) = self.stored(namespace, name) else {
+            return false;
+        };
+        let mut lease = LeaseObject::clone(&stored.object);
+        change(&mut lease);
+        self.store(lease, Manager { name: "admin".to_owned(), time: now }, ChangeKind::Modified);
+        true
     }
 
     /// The names of all Leases of a namespace, sorted.

@@ -77,7 +77,6 @@ fn write_over(kept: &mut Option<String>, new: Option<&str>) {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the simulator's oracle asks and is not there yet"))]
 impl ApiServer {
     /// What the last request asked for, if it was a POST, PUT or DELETE of one Lease and could be read.
     pub(crate) fn seen_write(&self) -> Option<&SeenWrite> {

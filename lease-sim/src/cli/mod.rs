@@ -1,5 +1,10 @@
 //! The command line: which subcommand, and what goes wrong with it.
 
+mod check;
+#[cfg(feature = "mutants")]
+mod mutants;
+mod options;
+mod replay;
 mod serve;
 
 use lexopt::Arg;
@@ -9,17 +14,31 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-lease-sim: a modelled Kubernetes API server for Leases
+lease-sim: many Lease holders in a simulated world, and a modelled Kubernetes API server
 
 Usage: lease-sim <COMMAND> [OPTIONS]
 
 Commands:
-  serve    Serve the model over HTTP or HTTPS until SIGINT or SIGTERM
+  check    Run schedules and check every invariant
+  replay   Show one run: a seed, a stored plan, or an adapter's flight recording
+  mutants  Switch each deliberate bug of the core on, and show that it is found
+  compare  Run the same schedules over models of other protocols
+  explore  Go through all interleavings of small configurations
+  serve    Serve the modelled API server over HTTP or HTTPS until SIGINT or SIGTERM
 
 Options:
   -h, --help       Print help; after a command, that command's
   -V, --version    Print the version
 ";
+
+/// What a command found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// All is as it should be.
+    Clean,
+    /// Something is not: an exit code of 1.
+    Broken,
+}
 
 /// What can go wrong. Wrong usage exits with 2, everything else with 1.
 #[derive(Debug)]
@@ -75,8 +94,10 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
 
 /// Runs the program on its arguments, the program's own name first.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Err(error) = dispatch(lexopt::Parser::from_iter(arguments)) else {
-        return ExitCode::SUCCESS;
+    let error = match dispatch(lexopt::Parser::from_iter(arguments)) {
+        Ok(Verdict::Clean) => return ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => return ExitCode::FAILURE,
+        Err(error) => error,
     };
     let hint = if error.is_usage() { "\nTry 'lease-sim --help'." } else { "" };
     // Nothing is left to do if standard error is closed.
@@ -84,15 +105,21 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(if error.is_usage() { 2 } else { 1 })
 }
 
-fn dispatch(mut parser: lexopt::Parser) -> Result<(), CliError> {
+fn dispatch(mut parser: lexopt::Parser) -> Result<Verdict, CliError> {
     match parser.next()? {
         None => Err(CliError::NoCommand),
-        Some(Arg::Short('h') | Arg::Long("help")) => print(HELP),
+        Some(Arg::Short('h') | Arg::Long("help")) => print(HELP).map(|()| Verdict::Clean),
         Some(Arg::Short('V') | Arg::Long("version")) => {
-            print(concat!("lease-sim ", env!("CARGO_PKG_VERSION"), "\n"))
+            print(concat!("lease-sim ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| Verdict::Clean)
         }
         Some(Arg::Value(command)) => match command.to_str() {
-            Some("serve") => serve::run(parser),
+            Some("check") => check::run(parser),
+            Some("replay") => replay::run(parser),
+            #[cfg(feature = "mutants")]
+            Some("mutants") => mutants::run(parser),
+            #[cfg(not(feature = "mutants"))]
+            Some("mutants") => Err(CliError::Failed("built without the feature `mutants`".to_owned())),
+            Some("serve") => serve::run(parser).map(|()| Verdict::Clean),
             _ => Err(CliError::UnknownCommand(command.to_string_lossy().into_owned())),
         },
         Some(other) => Err(other.unexpected().into()),

@@ -43,6 +43,8 @@ pub(crate) struct Oracle {
     /// The acquiring write's version and the token of each term, in the order of the former.
     terms: Vec<(u64, u64)>,
     resource: Resource,
+    /// POSTs that are still on their way.
+    creating: Vec<(Process, u64)>,
     pub(crate) overlap: Overlap,
 }
 
@@ -181,6 +183,7 @@ impl Oracle {
             seats: seats.map(Seat::new).collect(),
             terms: Vec::new(),
             resource: Resource::default(),
+            creating: Vec::new(),
             overlap: Overlap::default(),
         }
     }
@@ -386,6 +389,16 @@ impl Oracle {
     /// Who wrote the holder that the record names.
     pub(crate) const fn author_now(&self) -> Option<Process> {
         self.record.author
+    }
+
+    /// A POST is on its way and will arrive.
+    pub(crate) fn creating(&mut self, process: Process, number: u64) {
+        self.creating.push((process, number));
+    }
+
+    /// It has arrived.
+    pub(crate) fn created(&mut self, process: Process, number: u64) {
+        self.creating.retain(|other| *other != (process, number));
     }
 
     /// A holder no longer waits for a request. `definite`: it knows what became of it.

@@ -26,12 +26,23 @@ impl Oracle {
             Event::AttemptEnded { outcome: AttemptOutcome::Denied(_), .. } => {
                 self.seats[usize::from(who)].denied = sent;
                 self.free_to_send(who);
+                self.nothing_on_its_way(at, process, "denied");
             }
             Event::AttemptEnded { .. } => self.free_to_send(who),
             Event::QuarantineStarted { .. } => self.seats[usize::from(who)].quarantined = true,
             Event::DuplicateIdentity => self.marks.hit(Mark::DuplicateIdentity),
             Event::ReleaseEnded { outcome } => self.release_ended(at, process, sent, outcome),
             _ => {}
+        }
+    }
+
+    /// S21: a POST has no condition that somebody else's write could break.
+    fn nothing_on_its_way(&mut self, at: u64, process: Process, word: &str) {
+        let late = self.creating.iter().find(|(owner, _)| *owner == process).map(|(_, number)| *number);
+        if let Some(number) = late {
+            self.violate(at, Invariant::NoMeansNo, || {
+                format!("holder {} says {word} while its POST {number} is on its way", process.seat)
+            });
         }
     }
 
@@ -116,6 +127,7 @@ impl Oracle {
         self.free_to_send(who);
         if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
             self.seats[usize::from(who)].denied = sent;
+            self.nothing_on_its_way(at, process, "released");
             if self.record.author == Some(process) && !self.record.terminating && !self.record.stripped {
                 self.violate(at, Invariant::NoMeansNo, || {
                     format!("holder {who} says {outcome:?}, but the record names it")

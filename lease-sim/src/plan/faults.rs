@@ -281,4 +281,40 @@ impl FaultKind {
             _ => None,
         }
     }
+
+    /// Its place for another holder.
+    pub(super) fn holder_mut(&mut self) -> Option<&mut u8> {
+        match self {
+            Self::Pause { holder, .. }
+            | Self::Suspend { holder, .. }
+            | Self::Crash { holder, .. }
+            | Self::Twin { holder, .. }
+            | Self::Release { holder, .. }
+            | Self::WallStep { holder, .. }
+            | Self::WallFreeze { holder, .. }
+            | Self::ClockBack { holder, .. }
+            | Self::AnswerFromPast { holder, .. }
+            | Self::Partition { holder, .. } => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// Its place for another span.
+    pub(super) fn span_mut(&mut self) -> Option<&mut u64> {
+        match self {
+            Self::Pause { span, .. }
+            | Self::Suspend { span, .. }
+            | Self::Crash { span, .. }
+            | Self::Twin { span, .. }
+            | Self::Release { span, .. }
+            | Self::WallFreeze { span, .. }
+            | Self::Partition { span, .. }
+            | Self::Outage { span }
+            | Self::SlowMotion { span, .. }
+            | Self::Refuse { span, .. }
+            | Self::LabelStorm { span, .. }
+            | Self::Namespace { span } => Some(span),
+            _ => None,
+        }
+    }
 }

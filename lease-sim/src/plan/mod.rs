@@ -2,13 +2,20 @@
 
 mod faults;
 mod network;
+mod settings;
+pub mod shrink;
 mod source;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 mod swarm;
+mod text;
 
 pub use faults::{Edit, Fault, FaultKind, Refusal, Way};
 pub use network::{Deed, Fate, Garbage, Network, Throttle};
+pub(crate) use settings::{NAME, NAMESPACE};
 pub use source::{Seeded, Source, Tape, mix};
-pub use swarm::Swarm;
+pub use swarm::{Scenario, Swarm};
+pub use text::{PlanError, TapeError};
 
 use serde::{Deserialize, Serialize};
 
@@ -199,11 +206,30 @@ impl Plan {
             broken.push(Assumption::WallClock);
         }
         let reclaims = self.holders.iter().any(|holder| !holder.contend);
+        let mut names: Vec<_> =
+            (0..).zip(&self.holders).map(|(index, holder)| holder.name.unwrap_or(index)).collect();
+        names.sort_unstable();
+        if reclaims && names.windows(2).any(|pair| pair[0] == pair[1]) {
+            broken.push(Assumption::OneProcessPerIdentity);
+        }
         for fault in &self.faults {
             match fault.what {
                 FaultKind::Suspend { .. } => broken.push(Assumption::ClockCountsSuspend),
                 FaultKind::WallStep { offset, .. } if offset.abs() > wall => {
                     broken.push(Assumption::WallClock)
+                }
+                FaultKind::WallFreeze { holder, span } => {
+                    // It falls behind from where it stands when it stops.
+                    let steps = self.faults.iter().take_while(|step| step.at <= fault.at);
+                    let stepped = steps.filter_map(|step| match step.what {
+                        FaultKind::WallStep { holder: whose, offset } if whose == holder => Some(offset),
+                        _ => None,
+                    });
+                    let planned = self.holders.get(usize::from(holder)).map(|own| own.clock.wall_offset);
+                    let offset = stepped.last().or(planned).unwrap_or(0);
+                    if offset.saturating_sub((span / 1000) as i64) < -wall {
+                        broken.push(Assumption::WallClock);
+                    }
                 }
                 FaultKind::Twin { .. } if reclaims => broken.push(Assumption::OneProcessPerIdentity),
                 FaultKind::AnswerFromPast { .. } => broken.push(Assumption::Readings),

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::source::Source;
+use super::source::{Seeded, Source, mix};
+use super::{Plan, RequestKey};
+
+/// The domain of the choices that decide the fate of requests.
+const FATES: u64 = 2;
 
 /// How a network behaves. Chances are in millionths of requests, spans in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +61,8 @@ pub struct Network {
     pub pauses_before: u32,
     /// For how long at most.
     pub pause_span: u64,
+    /// A third of these pauses are about that long: a validity, say, so that terms end in them.
+    pub pause_about: u64,
 }
 
 /// What happens to one request.
@@ -195,6 +201,22 @@ impl Deed {
     }
 }
 
+impl Fate {
+    /// What becomes of every request that a plan with explicit fates does not name.
+    pub const PLAIN: Self =
+        Self { there: 2_000_000, back: 2_000_000, deed: Deed::Carry, pause_after: 0, pause_before: 0 };
+}
+
+impl Plan {
+    /// What the plan's network does to a request, as long as no fates are spelled out.
+    #[must_use]
+    pub fn drawn_fate(&self, key: RequestKey, healed: bool) -> Fate {
+        let domain = mix(u64::from(key.holder) << 32 | u64::from(key.incarnation)) ^ key.number;
+        let mut source = Seeded::new(self.seed ^ domain, FATES);
+        if healed { Network::good().plain(&mut source) } else { self.network.draw(&mut source) }
+    }
+}
+
 impl Network {
     /// A good one: 1 to 3 ms each way.
     #[must_use]
@@ -213,13 +235,19 @@ impl Network {
         }
         fate.deed = self.deed(source);
         if source.chance(self.pauses_after) {
-            fate.pause_after = source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
+            fate.pause_after = self.pause(source);
         }
         if source.chance(self.pauses_before) {
-            fate.pause_before =
-                source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span));
+            fate.pause_before = self.pause(source);
         }
         fate
+    }
+
+    fn pause(&self, source: &mut impl Source) -> u64 {
+        if source.chance(333_333) {
+            return self.pause_about - self.pause_about / 20 + source.below(self.pause_about / 6);
+        }
+        source.spread(Duration::from_millis(1), Duration::from_nanos(self.pause_span))
     }
 
     /// What happens to one request when nothing goes wrong.

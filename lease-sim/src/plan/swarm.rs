@@ -21,11 +21,56 @@ pub struct Swarm {
     pub holders: u8,
     /// Whether some runs break an assumption on purpose. Default true.
     pub breaks_assumptions: bool,
+    /// Which kind of runs. Default [`Scenario::Default`].
+    pub scenario: Scenario,
+}
+
+/// Which kind of runs a swarm draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scenario {
+    /// Everything: one run in ten without a fault, one in ten with a single kind of fault, the rest with what
+    /// is drawn, some of them with a broken assumption.
+    #[default]
+    Default,
+    /// No fault at all.
+    Calm,
+    /// One kind of fault in each run.
+    SingleFault,
+    /// An assumption is broken in each run: two may believe at once, but tokens have to fence them off.
+    BrokenAssumptions,
+}
+
+impl Scenario {
+    /// The names, for a message.
+    pub const NAMES: &'static str = "default, calm, single-fault or broken-assumptions";
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Calm => "calm",
+            Self::SingleFault => "single-fault",
+            Self::BrokenAssumptions => "broken-assumptions",
+        }
+    }
+}
+
+impl std::str::FromStr for Scenario {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Default, Self::Calm, Self::SingleFault, Self::BrokenAssumptions]
+            .into_iter()
+            .find(|scenario| scenario.name() == text)
+            .ok_or(())
+    }
 }
 
 impl Default for Swarm {
     fn default() -> Self {
-        Self { holders: 3, breaks_assumptions: true }
+        Self { holders: 3, breaks_assumptions: true, scenario: Scenario::Default }
     }
 }
 
@@ -49,17 +94,18 @@ impl Swarm {
 
     /// A plan from any source of choices.
     pub fn draw(&self, seed: u64, source: &mut impl Source) -> Plan {
-        let mood = match source.below(10) {
-            0 => Mood::Calm,
-            1 => Mood::Single(source.between(1, KINDS)),
+        let mood = match (self.scenario, source.below(10)) {
+            (Scenario::Calm, _) | (Scenario::Default, 0) => Mood::Calm,
+            (Scenario::SingleFault, _) | (Scenario::Default, 1) => Mood::Single(source.between(1, KINDS)),
             _ => Mood::Swarm,
         };
         let mut holders = fleet(source, self.holders.clamp(1, 16));
         let heals_at = source.between(HEALS.0, HEALS.1);
         let mut draft = Draft { holders: holders.len() as u64, mood, heals_at, faults: Vec::new() };
-        let mut network = network(source, mood);
+        let mut network = network(source, mood, holders[0].validity());
         timed(&mut draft, source, &holders);
-        if self.breaks_assumptions && mood == Mood::Swarm && source.chance(80_000) {
+        let broken = source.chance(120_000) || self.scenario == Scenario::BrokenAssumptions;
+        if self.breaks_assumptions && mood == Mood::Swarm && broken {
             break_assumptions(&mut draft, source, &mut holders, &mut network);
         }
         let mut faults = draft.faults;
@@ -187,7 +233,7 @@ fn within(source: &mut impl Source, most: i64) -> i64 {
     source.below(2 * most as u64 + 1) as i64 - most
 }
 
-fn network(source: &mut impl Source, mood: Mood) -> Network {
+fn network(source: &mut impl Source, mood: Mood, validity: u64) -> Network {
     let mut number = 0;
     // Chances on a logarithmic scale: a few runs in which nearly nothing gets through, many with a fault or two.
     let mut chance = |source: &mut dyn FnMut() -> u64, most: u64| -> u32 {
@@ -212,7 +258,7 @@ fn network(source: &mut impl Source, mood: Mood) -> Network {
     let late = chance(&mut draw, 100_000);
     let throttled = chance(&mut draw, 60_000);
     let garbage = chance(&mut draw, 200_000);
-    let stale_reads = chance(&mut draw, 100_000);
+    let stale_reads = chance(&mut draw, 150_000);
     let pauses_after = chance(&mut draw, 120_000);
     let pauses_before = chance(&mut draw, 120_000);
     let slow_requests = chance(&mut draw, 250_000);
@@ -242,6 +288,7 @@ fn network(source: &mut impl Source, mood: Mood) -> Network {
         pauses_after,
         pauses_before,
         pause_span: source.spread(Duration::from_secs(1), Duration::from_secs(60)),
+        pause_about: validity * MILLISECOND,
     }
 }
 
@@ -327,7 +374,7 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
     draft.some(source, 27, 5, MINUTE, |source, _, _| FaultKind::Admin { edit: harmless(source) });
     draft.some(source, 28, 4, MINUTE, |source, _, _| FaultKind::Admin { edit: meddling(source) });
     draft.some(source, 29, 2, 2 * MINUTE, |source, _, span| {
-        let every = source.spread(Duration::from_millis(200), Duration::from_secs(5));
+        let every = source.between(SECOND, 8 * SECOND);
         // Some never end: nobody may starve.
         let span = if source.chance(300_000) { LENGTH } else { span };
         FaultKind::LabelStorm { span, every }
@@ -410,9 +457,11 @@ fn break_assumptions(
             let offset = -(source.between(40, 7200) as i64) * 1_000_000;
             draft.faults.push(Fault { at, what: FaultKind::WallStep { holder, offset } });
             network.dateless = source.chance(700_000);
+            broken.max_clock_skew = Some(broken.ttl.max(10_000));
         }
         0 => broken.clock.rate = source.pick(&[-500_000, 500_000, -200_000, 200_000]),
         1 => {
+            broken.max_clock_skew = Some(broken.ttl.max(10_000));
             let far = source.between(20, 7200) as i64 * 1_000_000;
             broken.clock.wall_offset = if source.chance(500_000) { far } else { -far };
         }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::replies;
 use super::seat::{Incoming, Machine};
-use super::{FATES, Happening, Message, What, World};
+use super::{Happening, Message, What, World};
 use crate::oracle::{Landing, Mark, Sent, Snapshot};
-use crate::plan::{Deed, Fate, Garbage, Network, RequestKey, Seeded, mix};
+use crate::plan::{Deed, Fate, Garbage, RequestKey, mix};
 
 impl World<'_> {
     pub(super) fn send(
@@ -68,13 +68,11 @@ impl World<'_> {
 
     /// What the plan has for a request.
     fn fate(&self, key: RequestKey) -> Fate {
-        let domain = mix(u64::from(key.holder) << 32 | u64::from(key.incarnation)) ^ key.number;
-        let mut source = Seeded::new(self.plan.seed ^ domain, FATES);
-        if let Some(fates) = &self.fates {
-            let plain = Fate { there: 2_000_000, back: 2_000_000, ..Fate::default() };
-            return fates.get(&key).copied().unwrap_or(plain);
+        match &self.fates {
+            Some(fates) if !self.healed => fates.get(&key).copied().unwrap_or(Fate::PLAIN),
+            Some(_) => Fate::PLAIN,
+            None => self.plan.drawn_fate(key, self.healed),
         }
-        if self.healed { Network::good().plain(&mut source) } else { self.plan.network.draw(&mut source) }
     }
 
     fn dispatch(&mut self, message: u32, fate: Fate) {
@@ -88,6 +86,11 @@ impl World<'_> {
             return;
         }
         let arrives = self.now + there;
+        let sent = &self.messages[message as usize];
+        if sent.request.method() == Method::POST && fate.deed != Deed::ResetBefore {
+            let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+            self.oracle.creating(process, sent.number);
+        }
         match fate.deed {
             Deed::ResetBefore => {
                 self.queue.push(arrives + self.slowed(fate.back), Happening::Deliver { message });
@@ -108,6 +111,10 @@ impl World<'_> {
     pub(super) fn arrive(&mut self, message: u32) {
         let sent = &self.messages[message as usize];
         let (deed, back) = (sent.fate.deed, sent.fate.back);
+        if !matches!(deed, Deed::LateError(_)) {
+            let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+            self.oracle.created(process, sent.number);
+        }
         if self.is_down() {
             // What a server that goes down was doing is half done, half not.
             if mix(self.plan.seed ^ u64::from(message)) & 1 == 0 {
@@ -186,6 +193,9 @@ impl World<'_> {
     }
 
     pub(super) fn arrive_late(&mut self, message: u32) {
+        let sent = &self.messages[message as usize];
+        let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+        self.oracle.created(process, sent.number);
         if self.is_down() {
             return;
         }

@@ -6,7 +6,7 @@ use http::{Method, Response};
 use super::seat::{NAME, NAMESPACE};
 use super::{EPOCH, Happening, World, replies};
 use crate::oracle::Snapshot;
-use crate::plan::{Beginning, Edit, Fault, FaultKind, Refusal, SECOND, Way};
+use crate::plan::{Beginning, Drive, Edit, Fault, FaultKind, Refusal, SECOND, Way};
 use crate::trace::What;
 use lease_core::{Input, MonoTime, Now};
 
@@ -245,7 +245,8 @@ pub(super) fn heal(world: &mut World<'_>) {
             world.queue.push(world.now, Happening::Resume { seat: index });
         }
         let incarnation = seat.incarnation;
-        if seat.machine.is_some() {
+        // A campaign goes on by itself; an application that tries once at a time has to try again.
+        if seat.machine.is_some() && seat.plan.drive != Drive::Campaign {
             world.queue.push(world.now + 1, Happening::Command { seat: index, incarnation });
         }
         if usize::from(index) < world.plan.holders.len() {
@@ -257,9 +258,11 @@ pub(super) fn heal(world: &mut World<'_>) {
 
 /// One label of a storm.
 pub(super) fn label(world: &mut World<'_>, until: u64, every: u64) {
-    if world.object().is_some() {
-        let now = world.now;
-        world.patch(format!("{{\"metadata\":{{\"labels\":{{\"touched\":\"at-{now}\"}}}}}}"));
+    let now = world.now;
+    let touch = |object: &mut crate::api_server::LeaseObject| {
+        object.meta.labels.insert("touched".to_owned(), format!("at-{now}"));
+    };
+    if world.server.edit(world.server_now(), (NAMESPACE, NAME), touch) {
         world.edited(false, false);
     }
     let next = world.now + every.max(1_000_000);

@@ -34,7 +34,6 @@ use crate::trace::{Entry, Lane, Trace, What};
 /// True wall time at the beginning: 2026-01-01T00:00:00Z.
 const EPOCH: i64 = 1_767_225_600_000_000;
 /// Domains of what is drawn while a run goes on.
-const FATES: u64 = 2;
 const LATENESS: u64 = 3;
 const GUARDED: u64 = 4;
 

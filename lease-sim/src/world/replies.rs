@@ -6,6 +6,9 @@ use http::{Request, Response, StatusCode};
 
 use crate::plan::{Garbage, Throttle};
 
+/// One byte more than is read.
+static HUGE: [u8; (1 << 20) + 1] = [b' '; (1 << 20) + 1];
+
 fn json(code: u16, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
@@ -101,7 +104,7 @@ pub(super) fn garble(response: Response<Bytes>, garbage: Garbage) -> (Response<B
         Garbage::NotANumber => text(&body).replace("\"spec\":{", "\"spec\":{\"x\":NaN,").into(),
         // The world knows what went before.
         Garbage::Misrouted => body,
-        Garbage::Huge => Bytes::from(vec![b' '; 1 << 20 | 1]),
+        Garbage::Huge => Bytes::from_static(&HUGE),
     };
     let readable = body == before;
     (Response::from_parts(parts, body), readable)

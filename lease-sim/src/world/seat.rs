@@ -1,18 +1,14 @@
 //! One holder's machine, process and clocks.
 
-use lease_core::{
-    Config, ConfigBuilder, Input, Lease, MonoTime, Now, Output, ReleasePolicy, SameIdentity, Seed,
-};
-use std::time::Duration;
+use lease_core::{Config, ConfigBuilder, Input, Lease, MonoTime, Now, Output, Seed};
 
 use super::clock::Clock;
-use crate::oracle::{MAX_FOREIGN_TTL, Process, identity};
+use crate::oracle::Process;
 use crate::plan::{HolderPlan, Plan, mix};
 use crate::protocol::Protocol;
 
 /// The namespace and the name of the one lease.
-pub(crate) const NAMESPACE: &str = "default";
-pub(crate) const NAME: &str = "job";
+pub(crate) use crate::plan::{NAME, NAMESPACE};
 
 /// What a process runs.
 pub(crate) enum Machine {
@@ -107,21 +103,7 @@ impl Seat {
 
 /// The settings of a holder.
 pub(super) fn settings(index: u8, plan: &HolderPlan) -> ConfigBuilder {
-    let millis = Duration::from_millis;
-    Config::builder()
-        .namespace(NAMESPACE)
-        .name(NAME)
-        .identity(identity(index, plan))
-        .ttl(millis(plan.ttl))
-        .safety_margin(millis(plan.margin))
-        .request_timeout(millis(plan.request_timeout))
-        .max_clock_skew(plan.max_clock_skew.map(millis))
-        .max_foreign_ttl(MAX_FOREIGN_TTL.max(millis(plan.duration())))
-        .quarantine(millis(plan.quarantine))
-        .takeover_delay(millis(plan.takeover_delay))
-        .foreign_holder_grace(millis(plan.foreign_holder_grace))
-        .same_identity(if plan.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })
-        .release_policy(if plan.vacate { ReleasePolicy::Vacate } else { ReleasePolicy::Delete })
+    plan.settings(index)
 }
 
 /// Plans are drawn so that their settings are valid.
