@@ -117,7 +117,7 @@ fn probes() -> Simulation<Journal, Probe> {
 
 /// Nothing but these faults.
 fn plan(holders: u8, faults: &[(u64, FaultKind)]) -> Plan {
-    let mut plan = Swarm { holders, breaks_assumptions: false }.plan(1);
+    let mut plan = Swarm { holders, breaks_assumptions: false, ..Swarm::default() }.plan(1);
     plan.network = Network::good();
     plan.beginning = Beginning::Absent;
     plan.ending = Ending::Quiet;
