@@ -309,7 +309,7 @@ impl<S, C: Component<S>> Simulation<S, C> {
         let mut summary = Summary::default();
         for seed in seeds {
             let done = self.run_seed(seed, false);
-            if done.failed.is_some() || summary.runs % TWICE == 0 {
+            if done.failed.is_some() || summary.runs.is_multiple_of(TWICE) {
                 self.compare(seed, &done)?;
             }
             summary.runs += 1;
