@@ -15,6 +15,11 @@ impl ApiServer {
         self.stored(namespace, name).map(|stored| stored.json.clone())
     }
 
+    /// A Lease as it is stored, and its resource version.
+    pub(crate) fn lease_object(&self, namespace: &str, name: &str) -> Option<(&Arc<LeaseObject>, u64)> {
+        self.stored(namespace, name).map(|stored| (&stored.object, stored.revision))
+    }
+
     /// Changes a Lease as a patch of an administrator would, without the detour over JSON. Whether there is one.
     pub(crate) fn edit(
         &mut self,

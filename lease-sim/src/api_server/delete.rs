@@ -20,7 +20,6 @@ impl ApiServer {
         name: &str,
     ) -> Result<Reply, Refusal> {
         let options = delete_options(call)?;
-        self.seen.delete(options.uid.as_deref(), options.resource_version.as_deref());
         let existing = self.found(namespace, name)?;
         let (object, revision) = (Arc::clone(&existing.object), existing.revision);
         check_preconditions(&options, &object, revision)?;

@@ -116,7 +116,6 @@ impl ApiServer {
 
     fn create(&mut self, call: &Call<'_>, namespace: &str) -> Result<Reply, Refusal> {
         let mut lease = decode(call)?;
-        self.seen.body(Verb::Create, &lease);
         let shown = if lease.meta.name.is_empty() { &lease.meta.generate_name } else { &lease.meta.name };
         self.admit(call.now, namespace, shown, true)?;
         self.before_create(call.now, &mut lease, namespace)?;
@@ -169,7 +168,6 @@ impl ApiServer {
 
     fn update(&mut self, call: &Call<'_>, namespace: &str, name: &str) -> Result<Reply, Refusal> {
         let lease = decode(call)?;
-        self.seen.body(Verb::Update, &lease);
         check_name(&lease, namespace, name)?;
         let uid = lease.meta.uid.as_str();
         let existing_uid = self.stored(namespace, name).map_or("", |stored| stored.object.meta.uid.as_str());

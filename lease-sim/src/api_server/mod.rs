@@ -34,7 +34,6 @@ mod namespaces;
 mod object;
 mod patch;
 mod path;
-mod seen;
 mod status;
 mod table;
 pub(crate) mod time;
@@ -80,7 +79,6 @@ pub struct ApiServer {
     next_watch: u64,
     counts: metrics::Counts,
     date: (i64, HeaderValue),
-    seen: seen::Seen,
     /// The tokens of the configuration, shared with the requests that show them.
     users: BTreeMap<String, Arc<User>>,
 }
@@ -184,7 +182,6 @@ impl ApiServer {
             next_watch: 1,
             counts: metrics::Counts::default(),
             date: (i64::MIN, HeaderValue::from_static("")),
-            seen: seen::Seen::nothing(),
             users: config
                 .tokens
                 .iter()
@@ -218,7 +215,6 @@ impl ApiServer {
         certificate: Option<&User>,
         request: &Request<Bytes>,
     ) -> Answer {
-        self.seen.forget();
         let target = path::target(request.uri().path());
         let (parsed, unreadable) = match request.uri().query().map(Query::parse) {
             None => (None, None),

@@ -163,7 +163,7 @@ impl Sweep {
     fn run_seed(&self, seed: u64) -> Outcome {
         let plan = self.swarm.plan(seed);
         let mut outcome = self.run_plan(&plan);
-        if seed % TWICE == 0 {
+        if seed.is_multiple_of(TWICE) {
             let again = self.run_plan(&plan);
             if again.hash != outcome.hash {
                 let about = format!("two runs of one plan differ: {:x}, {:x}", outcome.hash, again.hash);

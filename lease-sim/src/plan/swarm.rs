@@ -181,11 +181,11 @@ fn fleet(source: &mut impl Source, count: u8) -> Vec<HolderPlan> {
 
 fn ttl(source: &mut impl Source) -> u64 {
     let whole = match source.below(100) {
-        0..50 => 15_000,
-        50..52 => 2_000,
-        52..58 => 5_000,
-        58..68 => 10_000,
-        68..88 => 30_000,
+        0..45 => 15_000,
+        45..46 => 2_000,
+        46..51 => 5_000,
+        51..60 => 10_000,
+        60..83 => 30_000,
         _ => 60_000,
     };
     // Not whole seconds: what is written has to be rounded up.
@@ -255,7 +255,7 @@ fn network(source: &mut impl Source, mood: Mood, validity: u64) -> Network {
     let copies = chance(&mut draw, 200_000);
     let errors = chance(&mut draw, 200_000);
     let masked = chance(&mut draw, 200_000);
-    let late = chance(&mut draw, 100_000);
+    let late = chance(&mut draw, 250_000);
     let throttled = chance(&mut draw, 60_000);
     let garbage = chance(&mut draw, 200_000);
     let stale_reads = chance(&mut draw, 150_000);

@@ -124,8 +124,9 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
     match what {
         FaultKind::Pause { holder, span } => world.pause(holder, span),
         FaultKind::Suspend { holder, span } => {
-            world.pause(holder, span);
+            // Before the process goes on: it must not look at its clock before that is set back.
             ends(world, span);
+            world.pause(holder, span);
         }
         FaultKind::Crash { holder, span } => {
             world.kill(holder);
