@@ -8,6 +8,7 @@
 
 pub mod api_server;
 pub mod check;
+pub mod compare;
 pub mod incident;
 #[cfg(feature = "listener")]
 pub mod listener;

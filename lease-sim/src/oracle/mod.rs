@@ -44,6 +44,8 @@ pub(crate) struct Oracle {
     terms: Vec<(u64, u64)>,
     resource: Resource,
     pub(crate) overlap: Overlap,
+    /// Nothing is judged: the holders are not ours.
+    pub(crate) silent: bool,
 }
 
 /// The truth about the object.
@@ -182,6 +184,7 @@ impl Oracle {
             terms: Vec::new(),
             resource: Resource::default(),
             overlap: Overlap::default(),
+            silent: false,
         }
     }
 
@@ -204,6 +207,9 @@ impl Oracle {
                         | Invariant::ForeignPreserved
                         | Invariant::NoAdoption
                 );
+        if self.silent {
+            return;
+        }
         if excused {
             if invariant == Invariant::MutualExclusion {
                 self.marks.hit(Mark::ExcusedOverlap);
@@ -211,6 +217,11 @@ impl Oracle {
         } else {
             self.violations.push(Violation { invariant, at, about: about() });
         }
+    }
+
+    /// Whether somebody has taken the record, or a part of it, from whoever held it.
+    pub(crate) const fn meddled(&self) -> bool {
+        self.record.meddled_at.is_some()
     }
 
     pub(crate) fn breaks_assumptions(&self) -> bool {
