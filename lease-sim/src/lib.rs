@@ -10,6 +10,7 @@
 
 pub mod api_server;
 pub mod check;
+pub mod compare;
 #[cfg(feature = "explore")]
 pub mod explore;
 pub mod incident;

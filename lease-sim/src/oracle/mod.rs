@@ -46,6 +46,8 @@ pub(crate) struct Oracle {
     /// POSTs that are still on their way.
     creating: Vec<(Process, u64)>,
     pub(crate) overlap: Overlap,
+    /// Nothing is judged: the holders are not ours.
+    pub(crate) silent: bool,
 }
 
 /// The truth about the object.
@@ -185,6 +187,7 @@ impl Oracle {
             resource: Resource::default(),
             creating: Vec::new(),
             overlap: Overlap::default(),
+            silent: false,
         }
     }
 
@@ -207,6 +210,9 @@ impl Oracle {
                         | Invariant::ForeignPreserved
                         | Invariant::NoAdoption
                 );
+        if self.silent {
+            return;
+        }
         if excused {
             if invariant == Invariant::MutualExclusion {
                 self.marks.hit(Mark::ExcusedOverlap);
@@ -214,6 +220,11 @@ impl Oracle {
         } else {
             self.violations.push(Violation { invariant, at, about: about() });
         }
+    }
+
+    /// Whether somebody has taken the record, or a part of it, from whoever held it.
+    pub(crate) const fn meddled(&self) -> bool {
+        self.record.meddled_at.is_some()
     }
 
     pub(crate) fn breaks_assumptions(&self) -> bool {

@@ -33,6 +33,7 @@ impl World<'_> {
         let fate = self.fate(RequestKey { holder: seat, incarnation, number });
         let sent = describe(&request, give_up_at, holding == Some(true));
         self.counts.requests += 1;
+        self.watching(|watch, now| watch.sent(now, seat));
         *self.counts.deeds.entry(fate.deed.name()).or_default() += 1;
         if holding.is_some() {
             self.oracle.sent(self.now, process, number, now.mono, &sent);
@@ -83,7 +84,7 @@ impl World<'_> {
             return self.queue.push(self.now + there.min(20_000_000), Happening::Deliver { message });
         }
         if lost || fate.deed == Deed::LoseRequest {
-            return;
+            return self.breaks(message);
         }
         let arrives = self.now + there;
         let sent = &self.messages[message as usize];
@@ -95,7 +96,10 @@ impl World<'_> {
             Deed::ResetBefore => {
                 self.queue.push(arrives + self.slowed(fate.back), Happening::Deliver { message });
             }
-            Deed::Late(after) => self.queue.push(arrives + after, Happening::ArriveLate { message }),
+            Deed::Late(after) => {
+                self.queue.push(arrives + after, Happening::ArriveLate { message });
+                self.breaks(message);
+            }
             Deed::LateError(after) => {
                 self.queue.push(arrives, Happening::Arrive { message });
                 self.queue.push(arrives + after, Happening::ArriveLate { message });
@@ -138,7 +142,7 @@ impl World<'_> {
             self.spoil(message, deed);
         }
         if matches!(deed, Deed::LoseReply | Deed::Echo(_)) || self.blocked(message, false).1 {
-            return;
+            return self.breaks(message);
         }
         self.queue.push(self.now + self.slowed(back), Happening::Deliver { message });
     }
@@ -231,7 +235,7 @@ impl World<'_> {
         let applied = version(&before) != version(&after);
         let late = matches!(sent.fate.deed, Deed::Late(_) | Deed::LateError(_));
         let current = place.incarnation == sent.incarnation && place.machine.is_some();
-        let ours = !matches!(place.machine, Some(Machine::Peer(_)));
+        let ours = self.protocol.is_none();
         let reads = sent.request.method() == Method::GET;
         let deletes = sent.request.method() == Method::DELETE;
         let landing = Landing {

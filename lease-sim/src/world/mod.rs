@@ -9,6 +9,7 @@ mod clock;
 mod faults;
 mod hooks;
 mod outcome;
+mod peers;
 mod queue;
 mod replies;
 mod seat;
@@ -25,10 +26,12 @@ use self::outcome::Counts;
 use self::queue::{Happening, Queue};
 use self::seat::{Incoming, Machine, Seat};
 use crate::api_server::{ApiServer, ApiServerConfig, Rights, UnixMicros};
+use crate::compare::Watch;
 use crate::oracle::{Believed, Invariant, Mark, Oracle, Shown, Snapshot};
 use crate::plan::{
     Drive, Ending, Fate, FaultKind, HolderPlan, Plan, RequestKey, SECOND, Seeded, Source, mix,
 };
+use crate::protocol::ProtocolKind;
 use crate::trace::{Entry, Lane, Trace, What};
 
 /// True wall time at the beginning: 2026-01-01T00:00:00Z.
@@ -80,6 +83,9 @@ pub struct World<'p> {
     stop_at_violation: bool,
     /// What runs beside the holders.
     hooks: Option<Box<dyn Hooks + 'p>>,
+    /// The protocol that all holders follow instead of lease-core's.
+    protocol: Option<ProtocolKind>,
+    watch: Option<Watch>,
 }
 
 impl<'p> World<'p> {
@@ -117,6 +123,8 @@ impl<'p> World<'p> {
             trace: None,
             stop_at_violation: true,
             hooks: None,
+            protocol: None,
+            watch: None,
         };
         world.begin();
         world
@@ -184,6 +192,9 @@ impl<'p> World<'p> {
             if self.stop_at_violation && !self.oracle.violations.is_empty() {
                 break;
             }
+            if self.spins() {
+                break;
+            }
             if self.queue.pushed() > MOST_HAPPENINGS {
                 self.oracle.violate(at, Invariant::Bounded, || "the run does not end".to_owned());
                 break;
@@ -212,6 +223,7 @@ impl<'p> World<'p> {
             Happening::ArriveAgain { message } => self.arrive_again(message),
             Happening::ArriveLate { message } => self.arrive_late(message),
             Happening::Deliver { message } => self.deliver(message),
+            Happening::Broken { message } => self.broken(message),
             Happening::Credentials { seat, incarnation, id } => self.credentials(seat, incarnation, id),
             Happening::Resume { seat } => self.resume(seat),
             Happening::Fault { index } => faults::begins(self, index),
@@ -233,6 +245,7 @@ impl<'p> World<'p> {
         }
         place.start(self.plan, seat, self.now);
         let process = place.process(seat);
+        self.follow_protocol(seat);
         self.oracle.started(self.now, process);
         self.note(What::Started { holder: seat.into(), incarnation: process.incarnation });
         self.hook(Moment::Started { seat });
@@ -299,7 +312,8 @@ impl<'p> World<'p> {
             return;
         }
         let now = place.clock.read(self.now);
-        let Some(machine) = &mut place.machine else {
+        // A timer of another library that comes early is not looked at.
+        let Some(machine @ Machine::Core(_)) = &mut place.machine else {
             return;
         };
         machine.handle(now, Input::Tick);
@@ -332,6 +346,7 @@ impl<'p> World<'p> {
             return;
         }
         place.paused_until = until;
+        self.watching(|watch, now| watch.stops(now, seat));
         self.counts.pauses += 1;
         self.oracle.held_up(seat);
         if self.oracle.believes(self.now, seat).is_some_and(|end| end <= until) {
@@ -350,6 +365,7 @@ impl<'p> World<'p> {
         let place = &mut self.seats[usize::from(seat)];
         let mut inbox = std::mem::take(&mut place.inbox);
         let overdue = place.wake_at.is_some_and(|due| due <= self.now);
+        self.watching(|watch, now| watch.goes_on(now, seat));
         // A process that wakes up sees its timers or its sockets first, as it happens.
         let timers_first = mix(self.plan.seed ^ self.now) & 1 == 0;
         if overdue && timers_first {
@@ -455,7 +471,10 @@ impl<'p> World<'p> {
         let place = &self.seats[usize::from(seat)];
         let (process, sent, place_drive) = (place.process(seat), place.sent, place.plan.drive);
         self.fold(0x10, u64::from(seat) << 32 | event_number(event));
-        self.oracle.told(self.now, process, now, sent, event);
+        if self.protocol.is_none() {
+            self.oracle.told(self.now, process, now, sent, event);
+        }
+        self.watching(|watch, now| watch.told(now, seat, event));
         if self.trace.is_some() {
             self.note(What::Told { holder: seat.into(), event: format!("{event:?}") });
         }
@@ -561,6 +580,7 @@ impl<'p> World<'p> {
         if before == after {
             return;
         }
+        self.watching(|watch, now| watch.believes(now, seat, after));
         self.fold(0x20, after.unwrap_or(0));
         if let Some(believed) = believed.filter(|_| ours) {
             self.use_token(seat, believed.token);
@@ -666,6 +686,7 @@ impl<'p> World<'p> {
         place.generation += 1;
         place.inbox.clear();
         self.oracle.died(self.now, seat);
+        self.watching(|watch, now| watch.died(now, seat));
         self.note(What::Crashed { holder: seat.into() });
         self.hook(Moment::Crashed { seat });
     }

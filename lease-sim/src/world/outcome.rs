@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::World;
+use crate::compare::Watch;
 use crate::oracle::{Marks, Violation};
 use crate::plan::{Assumption, Drive, FaultKind, HolderPlan};
 use crate::trace::{Trace, What};
@@ -51,11 +52,16 @@ pub struct Run {
     pub outcome: Outcome,
     /// What happened, if it was to be kept.
     pub trace: Option<Trace>,
+    /// Who believed when, if it was to be written down.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl World<'_> {
     pub(super) fn finish(mut self) -> Run {
         self.oracle.finish(self.now);
+        let meddled = self.oracle.meddled();
+        let length = self.plan.length;
+        self.watching(|watch, now| watch.finish(now, length, meddled));
         for violation in &self.oracle.violations {
             let what = What::Violation {
                 invariant: violation.invariant.name().to_owned(),
@@ -88,7 +94,7 @@ impl World<'_> {
             longest_overlap: self.oracle.overlap.longest,
             total_overlap: self.oracle.overlap.total,
         };
-        Run { outcome, trace: self.trace }
+        Run { outcome, trace: self.trace, watch: self.watch }
     }
 
     /// Counts a fault of the plan.

@@ -24,6 +24,8 @@ pub(crate) enum Happening {
     ArriveLate { message: u32 },
     /// A reply, or the news that there is none, reaches the holder.
     Deliver { message: u32 },
+    /// A process learns that the connection is broken on which an answer was to come.
+    Broken { message: u32 },
     /// Fresh credentials are there.
     Credentials { seat: u8, incarnation: u32, id: u64 },
     /// A process goes on after a pause.
