@@ -59,10 +59,14 @@ struct Record {
     begun_at: u64,
     /// A hash of what contenders wait for a change of.
     state: u64,
+    /// When somebody last edited only its metadata.
+    touched_at: Option<u64>,
     /// It is being deleted.
     terminating: bool,
     /// Somebody removed what tells its author that it is the author.
     stripped: bool,
+    /// The network put its author there, by delivering a request a second time.
+    doubled: bool,
     /// When somebody last meddled so that a live term can be taken.
     meddled_at: Option<u64>,
     /// When it was last taken out of its author's hands, even if nobody can hold it yet.
@@ -282,7 +286,7 @@ impl Oracle {
             return false;
         }
         let begun = self.terms.iter().filter(|(_, other)| *other == token).map(|(begun, _)| *begun).min();
-        let begun = begun.unwrap_or(0);
+        let begun = begun.unwrap_or(token);
         if begun < self.resource.newest {
             let newest = self.resource.newest;
             self.violate(at, Invariant::FencedResource, || {

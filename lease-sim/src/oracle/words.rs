@@ -17,6 +17,12 @@ impl Oracle {
                 self.acquired(at, process, token.as_u64());
             }
             Event::Renewed { .. } if !open => self.grammar(at, who, "renewed what it does not hold"),
+            Event::Renewed { .. } => {
+                let base = self.seats[usize::from(who)].belief.map(|belief| belief.base);
+                if self.record.touched_at.zip(base).is_some_and(|(touched, base)| touched > base) {
+                    self.marks.hit(Mark::MetadataSurvived);
+                }
+            }
             Event::Released { .. } | Event::Lost { .. } if !open => self.grammar(at, who, "ended twice"),
             Event::Released { .. } => self.ended(who),
             Event::Lost { reason, .. } => {
@@ -128,7 +134,12 @@ impl Oracle {
         if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
             self.seats[usize::from(who)].denied = sent;
             self.nothing_on_its_way(at, process, "released");
-            if self.record.author == Some(process) && !self.record.terminating && !self.record.stripped {
+            // What a stale read or a doubled request made of it, nobody could have known.
+            let unknowable = self.record.terminating
+                || self.record.stripped
+                || self.record.doubled
+                || self.seats[usize::from(who)].misled;
+            if self.record.author == Some(process) && !unknowable {
                 self.violate(at, Invariant::NoMeansNo, || {
                     format!("holder {who} says {outcome:?}, but the record names it")
                 });

@@ -85,6 +85,8 @@ impl Oracle {
     pub(crate) fn edited(&mut self, at: u64, after: &Snapshot, meddled: bool, takes: bool) {
         if meddled || takes {
             self.record.disturbed_at = Some(at);
+        } else {
+            self.record.touched_at = Some(at);
         }
         if meddled {
             self.record.meddled_at = Some(at);
@@ -135,6 +137,7 @@ impl Oracle {
             self.record.begun_at = version;
         }
         self.author(at, Some(process));
+        self.record.doubled = landing.copied;
         if landing.late {
             self.marks.hit(Mark::LateLanding);
         }

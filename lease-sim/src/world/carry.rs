@@ -370,7 +370,7 @@ impl World<'_> {
             None => replies::absent(),
         };
         let stale = shown.version != self.object().map_or(0, |(_, version)| version);
-        self.messages[message as usize].shown = Some(crate::oracle::Shown { stale, ..shown });
+        self.messages[message as usize].shown = Some(crate::oracle::Shown { stale, dated: false, ..shown });
         self.answer(message, response);
     }
 
