@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use lease_sim::compare::{Comparison, Contestant, Round, Scenario, scenarios};
 use lease_sim::plan::Swarm;
 use lease_sim::protocol::ProtocolKind::{self, ClientGo, KubeLeaderElection, KubeLeaseManager, Kubert};
+use lease_sim::world::World;
 
 /// The protocols that were measured.
 const MEASURED: [ProtocolKind; 4] = [ClientGo, Kubert, KubeLeaderElection, KubeLeaseManager];
@@ -204,4 +205,16 @@ fn a_comparison_does_not_depend_on_threads_and_lease_core_never_splits() {
     let json = serde_json::to_value(&once).expect("JSON");
     assert_eq!(json[0]["runs"], 24);
     assert_eq!(json[0]["split_brain_runs"], 0);
+}
+
+/// Twins, clocks that go back, edits, garbage and reads of older states included.
+#[test]
+fn models_survive_plans_that_are_not_fair_and_nothing_is_held_against_them() {
+    for (kind, seed) in ProtocolKind::ALL.into_iter().flat_map(|kind| (0..40).map(move |seed| (kind, seed))) {
+        let plan = Swarm::default().plan(seed);
+        let run = || World::new(&plan).to_the_end().protocol(kind).run().outcome;
+        let outcome = run();
+        assert_eq!(outcome.violations, [], "{kind} seed {seed}");
+        assert_eq!(outcome.hash, run().hash, "{kind} seed {seed}");
+    }
 }
