@@ -55,7 +55,8 @@ pub(super) fn usual(ttl: u64, starts_at: u64) -> HolderPlan {
 ///   then. Labels are set and annotations stripped.
 /// * No twins, no clocks that stop or go back, no reads of older states and no garbled or mixed-up answers,
 ///   which a real API server behind TLS does not give.
-/// * A record that names nobody is not there at the beginning: some protocols read one as an error for ever.
+/// * No record that names nobody is there at the beginning: some protocols read one as an error for ever. And
+///   none of a holder's own identity with a ttl that is not its own, which some take for their own.
 #[must_use]
 pub fn fair(mut plan: Plan, clocks: Clocks) -> Plan {
     let ttl = plan.holders.first().map_or(CALM_TTL, |first| first.duration().max(LEAST_TTL));
@@ -95,9 +96,11 @@ pub fn fair(mut plan: Plan, clocks: Clocks) -> Plan {
     plan.network.stale_reads = 0;
     plan.network.garbage = 0;
     plan.ending = Ending::Quiet;
-    if plan.beginning == Beginning::Empty {
-        plan.beginning = Beginning::Absent;
-    }
+    plan.beginning = match plan.beginning {
+        Beginning::Empty => Beginning::Absent,
+        Beginning::Reclaimable => Beginning::JustDied,
+        other => other,
+    };
     plan
 }
 

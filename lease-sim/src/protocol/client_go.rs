@@ -26,7 +26,8 @@ use super::common::{Desk, FOR_EVER, Jitter, PeerSettings, Record, Reply, acquisi
 /// * A round that fails ends the term: the lease is released if the elector still thinks that it is the
 ///   leader, without a limit of time, and only then `OnStoppedLeading` (here: `Lost`) is called. The
 ///   program's loop starts a new elector.
-/// * `IsLeader()`, the local answer, is "the last record observed names me": a flag that nothing expires.
+/// * `IsLeader()` is "the last record observed names me": a flag that nothing expires. The local answer is that
+///   of a program which asks it between `OnStartedLeading` and `OnStoppedLeading`.
 /// * A release is one PUT: no holder, a duration of one second, the resource version at hand. A GET that was
 ///   cancelled or failed has wiped the version; then nothing is sent and the record stays as it is.
 ///   `Release` stands for cancelling the program's context: the program asks no more from then on.
@@ -332,6 +333,6 @@ impl Protocol for ClientGo {
     }
 
     fn held_until(&self, _: MonoTime) -> Option<MonoTime> {
-        (self.is_leader() && !matches!(self.phase, Phase::Off | Phase::Releasing)).then_some(FOR_EVER)
+        (self.is_leader() && self.desk.in_term()).then_some(FOR_EVER)
     }
 }

@@ -371,13 +371,6 @@ impl World {
         };
         self.processes.iter().filter(has).count()
     }
-
-    /// When the process was first told of a loss since then, in seconds after it.
-    pub(crate) fn lost_after(&self, process: usize, since: u64) -> Option<f64> {
-        let events = &self.processes[process].events;
-        let lost = events.iter().find(|(at, event)| *at >= since && matches!(event, Event::Lost { .. }))?;
-        Some(seconds(lost.0 - since))
-    }
 }
 
 pub(crate) fn seconds(nanos: u64) -> f64 {
