@@ -2,13 +2,13 @@
 
 use lease_core::mutants::Mutant;
 use lease_sim::plan::strategy::plans;
-use lease_sim::plan::{Plan, Swarm};
+use lease_sim::plan::{Plan, Scenario, Swarm};
 use lease_sim::world::World;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRng, TestRunner};
 
 /// No assumption is broken on purpose.
-const IN_MODEL: Swarm = Swarm { holders: 3, breaks_assumptions: false };
+const IN_MODEL: Swarm = Swarm { holders: 3, breaks_assumptions: false, scenario: Scenario::Default };
 
 proptest! {
     #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]

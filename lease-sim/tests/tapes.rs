@@ -23,7 +23,7 @@ fn refused(change: impl FnOnce(&mut Plan)) -> PlanError {
 fn every_drawn_plan_can_be_written_and_read() {
     for seed in 0..300 {
         for holders in [1, 3, 16] {
-            let plan = Swarm { holders, breaks_assumptions: true }.plan(seed);
+            let plan = Swarm { holders, ..Swarm::default() }.plan(seed);
             assert_eq!(plan.check(), Ok(()), "seed {seed}");
             assert_eq!(Plan::from_tape(&plan.to_tape()), Ok(plan));
         }
@@ -147,7 +147,7 @@ proptest! {
         seed in 0_u64..500,
         changes in prop::collection::vec((any::<Index>(), scalar()), 1..4),
     ) {
-        let plan = Swarm { holders: 2, breaks_assumptions: true }.plan(seed);
+        let plan = Swarm { holders: 2, ..Swarm::default() }.plan(seed);
         let mut value: Value = serde_json::from_str(&plan.to_tape()).unwrap();
         for (index, scalar) in changes {
             let mut found = Vec::new();

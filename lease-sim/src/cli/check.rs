@@ -4,9 +4,9 @@ use lexopt::Parser;
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::options::{Options, Word, grouped, now, rounded};
+use super::options::{Options, Stopwatch, Word, grouped, rounded};
 use super::{CliError, Verdict, print};
 use lease_sim::check::{Failure, Summary, Sweep};
 use lease_sim::oracle::Mark;
@@ -47,7 +47,7 @@ pub(super) fn run(mut parser: Parser) -> Result<Verdict, CliError> {
     {
         sweep.mutant = options.mutant;
     }
-    let began = now();
+    let began = Stopwatch::start();
     let bar = Bar::new(sweep.seeds.end - sweep.seeds.start, !options.json);
     let summary = sweep.run(&|done| bar.show(done));
     bar.clear();
@@ -159,13 +159,13 @@ fn text_summary(summary: &Summary, wall: Duration, options: &Options) -> String 
 /// A line on a terminal that says how far it is.
 pub(super) struct Bar {
     total: u64,
-    state: Option<Mutex<(Instant, Instant)>>,
+    state: Option<Mutex<(Stopwatch, Stopwatch)>>,
 }
 
 impl Bar {
     pub(super) fn new(total: u64, wanted: bool) -> Self {
         let shown = wanted && std::io::stderr().is_terminal();
-        let began = now();
+        let began = Stopwatch::start();
         Self { total, state: shown.then(|| Mutex::new((began, began))) }
     }
 
@@ -177,7 +177,7 @@ impl Bar {
         if state.1.elapsed() < Duration::from_millis(200) {
             return;
         }
-        state.1 = now();
+        state.1 = Stopwatch::start();
         let done = done.min(self.total);
         let full = (done * WIDTH / self.total.max(1)) as usize;
         let rate = done as f64 / state.0.elapsed().as_secs_f64();

@@ -1,6 +1,9 @@
 //! The command line: which subcommand, and what goes wrong with it.
 
 mod check;
+mod compare;
+#[cfg(feature = "explore")]
+mod explore;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod options;
@@ -119,6 +122,11 @@ fn dispatch(mut parser: lexopt::Parser) -> Result<Verdict, CliError> {
             Some("mutants") => mutants::run(parser),
             #[cfg(not(feature = "mutants"))]
             Some("mutants") => Err(CliError::Failed("built without the feature `mutants`".to_owned())),
+            Some("compare") => compare::run(parser),
+            #[cfg(feature = "explore")]
+            Some("explore") => explore::run(parser),
+            #[cfg(not(feature = "explore"))]
+            Some("explore") => Err(CliError::Failed("built without the feature `explore`".to_owned())),
             Some("serve") => serve::run(parser).map(|()| Verdict::Clean),
             _ => Err(CliError::UnknownCommand(command.to_string_lossy().into_owned())),
         },

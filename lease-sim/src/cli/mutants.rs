@@ -4,7 +4,7 @@ use lexopt::Parser;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
-use super::options::{Options, Word, grouped, now, rounded};
+use super::options::{Options, Stopwatch, Word, grouped, rounded};
 use super::{CliError, Verdict, print};
 use lease_sim::check::mutants::{self, MOST_SCHEDULES};
 
@@ -36,7 +36,7 @@ pub(super) fn run(mut parser: Parser) -> Result<Verdict, CliError> {
             _ => return Err(word.unexpected()),
         }
     }
-    let began = now();
+    let began = Stopwatch::start();
     let most = options.seeds.end - options.seeds.start;
     let failed = Mutex::new(None);
     let verdicts = mutants::hunt(options.swarm, options.seeds.start, most, options.jobs, &|verdict| {

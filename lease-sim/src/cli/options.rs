@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::CliError;
 use lease_sim::plan::Swarm;
@@ -45,10 +45,19 @@ impl Word {
     }
 }
 
-/// The time, for what is printed about speed.
-#[expect(clippy::disallowed_methods, reason = "how long a command took is no part of any run")]
-pub(super) fn now() -> Instant {
-    Instant::now()
+/// How long something takes, for what is printed about speed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch(Instant);
+
+#[expect(clippy::disallowed_methods, reason = "how long a command takes is no part of any run")]
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 /// What `check`, `replay`, `mutants` and `compare` have in common.
@@ -159,7 +168,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
