@@ -264,7 +264,7 @@ fn rust() -> Vec<Schedule> {
         .fault(6.0, admin(Edit::Hostile))
         .expect([Met(Mark::TakenOver), Somebody(100.0), TermsAtLeast(2)]),
         new("kb-1-short-outage", "the API server is down for nine seconds")
-            .fault(6.0, FaultKind::Outage { span: 9 * SECOND })
+            .fault(6.0, FaultKind::Outage { span: 10 * SECOND })
             .expect([Holds(0, 30.0), Terms(1)]),
         new("kb-1-long-outage", "the API server is down for a minute, and nobody gives up")
             .lasts(120.0)
