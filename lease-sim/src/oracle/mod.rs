@@ -108,6 +108,8 @@ struct Seat {
     dated: u32,
     /// Stamps in a row that were far from every clock.
     far_stamps: u32,
+    /// Its POSTs that no answer has settled and no read has shown: their numbers, and when they left.
+    posts: Vec<(u64, MonoTime)>,
     /// The object that it wrote itself into, and since when by its own clock it has seen that.
     own_since: Option<(u64, MonoTime)>,
     /// When its last request left, by its own clock.
@@ -210,6 +212,7 @@ impl Oracle {
                         | Invariant::Transitions
                         | Invariant::OwnSend
                         | Invariant::NoMeansNo
+                        | Invariant::ConditionalWrites
                         | Invariant::ReleaseOrder
                         | Invariant::ForeignPreserved
                         | Invariant::NoAdoption
@@ -343,6 +346,11 @@ impl Oracle {
             }
             seat.attempts.push_back(Attempt { number, emitted, emitted_at: at, applied: None });
         }
+        if sent.creates {
+            seat.posts.push((number, emitted));
+        }
+        let known = seat.belief.filter(|_| holding).map(|belief| belief.version);
+        let backwards = sent.version.zip(known).filter(|(version, known)| version < known);
         // A write that nobody has answered has no known outcome.
         let doubt = std::mem::take(&mut seat.in_doubt) || (seat.pending.is_some() && seat.writing);
         seat.last_sent = emitted;
@@ -388,6 +396,11 @@ impl Oracle {
                 format!("holder {who} sent {} without the conditions that it needs", sent.verb)
             });
         }
+        if let Some((version, known)) = backwards {
+            self.violate(at, Invariant::ConditionalWrites, || {
+                format!("holder {who} renews over version {version} although it knows {known}")
+            });
+        }
         if sent.gives_back && holding {
             self.violate(at, Invariant::ReleaseOrder, || {
                 format!("holder {who} sent a release while it still believed")
@@ -422,6 +435,9 @@ impl Oracle {
         if seat.pending.is_some_and(|(pending, _)| pending == number) {
             seat.pending = None;
             seat.in_doubt = seat.writing && !definite;
+            if definite {
+                seat.posts.retain(|(post, _)| *post != number);
+            }
         }
     }
 
@@ -448,6 +464,8 @@ pub(crate) struct Sent {
     pub(crate) gives_back: bool,
     /// Carries what makes it conditional.
     pub(crate) conditional: bool,
+    /// The resource version in it.
+    pub(crate) version: Option<u64>,
     pub(crate) give_up_at: MonoTime,
     /// Whether the sender would say that it holds the lease at this instant.
     pub(crate) holding: bool,
@@ -475,6 +493,7 @@ impl Seat {
             writing: false,
             dated: 0,
             far_stamps: 0,
+            posts: Vec::new(),
             own_since: None,
             last_sent: MonoTime::ZERO,
             disturbed: false,

@@ -32,18 +32,28 @@ impl Oracle {
             Event::AttemptEnded { outcome: AttemptOutcome::Denied(_), .. } => {
                 self.seats[usize::from(who)].denied = sent;
                 self.free_to_send(who);
-                self.nothing_on_its_way(at, process, "denied");
+                self.nothing_in_doubt(at, process, now, "denied");
             }
             Event::AttemptEnded { .. } => self.free_to_send(who),
             Event::QuarantineStarted { .. } => self.seats[usize::from(who)].quarantined = true,
             Event::DuplicateIdentity => self.marks.hit(Mark::DuplicateIdentity),
-            Event::ReleaseEnded { outcome } => self.release_ended(at, process, sent, outcome),
+            Event::ReleaseEnded { outcome } => self.release_ended(at, process, now, sent, outcome),
             _ => {}
         }
     }
 
-    /// S21: a POST has no condition that somebody else's write could break.
-    fn nothing_on_its_way(&mut self, at: u64, process: Process, word: &str) {
+    /// S21: a POST has no condition that somebody else's write could break, so one without an answer can win
+    /// for as long as an API server keeps a request: nobody says "no" or "done" before that.
+    fn nothing_in_doubt(&mut self, at: u64, process: Process, now: MonoTime, word: &str) {
+        // Twice kube-apiserver's `--request-timeout`, less what a holder may take to give a request up.
+        const KEPT: std::time::Duration = std::time::Duration::from_secs(115);
+        let seat = &self.seats[usize::from(process.seat)];
+        let open = seat.posts.iter().find(|(_, emitted)| now < emitted.saturating_add(KEPT)).copied();
+        if let Some((number, _)) = open {
+            self.violate(at, Invariant::NoMeansNo, || {
+                format!("holder {} says {word} while nobody knows of its POST {number}", process.seat)
+            });
+        }
         let late = self.creating.iter().find(|(owner, _)| *owner == process).map(|(_, number)| *number);
         if let Some(number) = late {
             self.violate(at, Invariant::NoMeansNo, || {
@@ -128,12 +138,19 @@ impl Oracle {
         }
     }
 
-    fn release_ended(&mut self, at: u64, process: Process, sent: u64, outcome: &ReleaseOutcome) {
+    fn release_ended(
+        &mut self,
+        at: u64,
+        process: Process,
+        now: MonoTime,
+        sent: u64,
+        outcome: &ReleaseOutcome,
+    ) {
         let who = process.seat;
         self.free_to_send(who);
         if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
             self.seats[usize::from(who)].denied = sent;
-            self.nothing_on_its_way(at, process, "released");
+            self.nothing_in_doubt(at, process, now, "released");
             // What a stale read or a doubled request made of it, nobody could have known.
             let unknowable = self.record.terminating
                 || self.record.stripped

@@ -361,6 +361,9 @@ impl Oracle {
         if seat.seen.is_none_or(|seen| seen.state != state) {
             seat.seen = Some(Seen { state, since: now });
         }
+        if shown.author == Some(process) {
+            seat.posts.clear();
+        }
         if shown.author == Some(process) && seat.own_since.is_none_or(|(object, _)| object != shown.object) {
             seat.own_since = Some((shown.object, now));
         }

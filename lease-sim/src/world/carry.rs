@@ -405,10 +405,19 @@ fn retry_after(response: &Response<Bytes>) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(60)))
 }
 
+/// The resource version in a body, which is the first there.
+fn resource_version(body: &[u8]) -> Option<u64> {
+    const KEY: &[u8] = b"\"resourceVersion\":\"";
+    let rest = &body[memmem::find(body, KEY)? + KEY.len()..];
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number: u64, digit| number.wrapping_mul(10) + u64::from(digit - b'0')))
+}
+
 fn describe(request: &Request<Bytes>, give_up_at: MonoTime, holding: bool) -> Sent {
     let body = request.body();
     let has = |needle: &[u8]| memmem::find(body, needle).is_some();
     let versioned = || has(b"\"uid\":\"") && has(b"\"resourceVersion\":\"");
+    let mut version = None;
     let (mut names, mut creates, mut gives_back, mut conditional) = (false, false, false, true);
     let verb = match *request.method() {
         Method::GET => "GET",
@@ -420,6 +429,7 @@ fn describe(request: &Request<Bytes>, give_up_at: MonoTime, holding: bool) -> Se
             gives_back = has(b"\"holderIdentity\":\"\"");
             names = !gives_back;
             conditional = versioned();
+            version = resource_version(body);
             "PUT"
         }
         Method::DELETE => {
@@ -429,5 +439,5 @@ fn describe(request: &Request<Bytes>, give_up_at: MonoTime, holding: bool) -> Se
         }
         _ => "PATCH",
     };
-    Sent { verb, names, creates, gives_back, conditional, give_up_at, holding }
+    Sent { verb, names, creates, gives_back, conditional, version, give_up_at, holding }
 }
