@@ -14,7 +14,8 @@ pub fn run(bytes: &[u8]) {
 
 /// Every plan that can be drawn can be run, and nothing in it breaks an invariant.
 fn choices(first: u8, rest: &[u8]) {
-    let swarm = Swarm { holders: 1 + (first >> 1) % 4, breaks_assumptions: first & 1 == 1 };
+    let swarm =
+        Swarm { holders: 1 + (first >> 1) % 4, breaks_assumptions: first & 1 == 1, ..Swarm::default() };
     let seed = rest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
     let plan = swarm.draw(seed, &mut Tape::new(rest));
     assert_eq!(plan.check(), Ok(()), "a plan that may not be run was drawn");

@@ -240,6 +240,8 @@ fn back(world: &mut World<'_>, holder: u8, by: u64) {
 
 /// All faults end.
 pub(super) fn heal(world: &mut World<'_>) {
+    // Some models of other protocols give up for good unless they are asked again.
+    let asks_again = world.protocol.is_some();
     for index in 0..world.seats.len() as u8 {
         let seat = &mut world.seats[usize::from(index)];
         if seat.paused_until > world.now {
@@ -248,7 +250,7 @@ pub(super) fn heal(world: &mut World<'_>) {
         }
         let incarnation = seat.incarnation;
         // A campaign goes on by itself; an application that tries once at a time has to try again.
-        if seat.machine.is_some() && seat.plan.drive != Drive::Campaign {
+        if seat.machine.is_some() && (asks_again || seat.plan.drive != Drive::Campaign) {
             world.queue.push(world.now + 1, Happening::Command { seat: index, incarnation });
         }
         if usize::from(index) < world.plan.holders.len() {
