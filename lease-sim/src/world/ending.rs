@@ -1,0 +1,100 @@
+//! What happens when the faults have ended: somebody has to hold, and another to follow.
+
+use super::hooks::Moment;
+use super::{Drive, Ending, Happening, HolderPlan, Invariant, Mark, What, World, faults};
+
+impl World<'_> {
+    pub(super) fn heal(&mut self) {
+        self.healed = true;
+        faults::heal(self);
+        let settled = self.now + self.bound();
+        self.queue.push(settled, Happening::Settled);
+    }
+
+    /// How long after the faults end somebody has to hold, and a little more.
+    pub(super) fn bound(&self) -> u64 {
+        let longest =
+            |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
+        let ttl = longest(HolderPlan::duration);
+        let wait = ttl.max(60_000) + longest(|holder| holder.takeover_delay + holder.foreign_holder_grace);
+        let period = longest(|holder| match holder.drive {
+            Drive::TryAcquire(every) => every,
+            Drive::Impatient(patience) => patience + holder.ttl,
+            Drive::Campaign => 0,
+        });
+        let quarantine = if self.seats.iter().any(|seat| seat.plan.vacate) { ttl } else { 0 };
+        // A holder may have been told to wait for a minute, and reads it again with pauses of up to a ttl.
+        (wait + period + quarantine + ttl + 65_000) * 1_000_000
+    }
+
+    pub(super) fn check_settled(&mut self) {
+        let holder = self.oracle.believer(self.now);
+        if holder.is_none() {
+            self.oracle.violate(self.now, Invariant::EventualHolder, || {
+                "nobody holds although all faults ended long ago".to_owned()
+            });
+        }
+        self.settled = holder;
+        let longest = self.seats.iter().map(|seat| seat.plan.ttl).max().unwrap_or(0);
+        self.queue.push(self.now + 2 * longest * 1_000_000, Happening::Ending);
+    }
+
+    pub(super) fn end(&mut self) {
+        if self.oracle.believer(self.now) != self.settled {
+            let (was, is) = (self.settled, self.oracle.believer(self.now));
+            self.oracle.violate(self.now, Invariant::Stable, || {
+                format!("{was:?} held, now {is:?} does, and nothing had happened")
+            });
+        }
+        let Some((seat, _)) = self.settled.filter(|_| self.seats.len() > 1) else {
+            return;
+        };
+        let longest =
+            |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
+        let period = longest(|holder| match holder.drive {
+            Drive::TryAcquire(every) | Drive::Impatient(every) => every + holder.ttl,
+            Drive::Campaign => 0,
+        });
+        let poll = longest(|holder| holder.ttl / 3) + period + 2_000;
+        let wait = longest(HolderPlan::duration) + longest(|holder| holder.takeover_delay);
+        let within = match self.plan.ending {
+            Ending::Quiet => return,
+            Ending::Release => poll,
+            Ending::Crash => poll + wait * 11 / 9,
+        };
+        self.ended = Some(seat);
+        self.seats[usize::from(seat)].retired = true;
+        match self.plan.ending {
+            Ending::Release => {
+                self.seats[usize::from(seat)].plan.drive = Drive::Campaign;
+                self.release(seat);
+            }
+            _ => self.kill(seat),
+        }
+        self.queue.push(self.now + within * 1_000_000, Happening::Followed);
+    }
+
+    pub(super) fn kill(&mut self, seat: u8) {
+        let place = &mut self.seats[usize::from(seat)];
+        place.machine = None;
+        place.generation += 1;
+        place.inbox.clear();
+        self.oracle.died(self.now, seat);
+        self.watching(|watch, now| watch.died(now, seat));
+        self.note(What::Crashed { holder: seat.into() });
+        self.hook(Moment::Crashed { seat });
+    }
+
+    pub(super) fn check_followed(&mut self) {
+        let follower = self.oracle.believer(self.now);
+        let (invariant, mark) = match self.plan.ending {
+            Ending::Release => (Invariant::FastRelease, Mark::FollowedRelease),
+            _ => (Invariant::Takeover, Mark::FollowedCrash),
+        };
+        if follower.is_none_or(|(seat, _)| Some(seat) == self.ended) {
+            self.oracle.violate(self.now, invariant, || "nobody has followed in time".to_owned());
+        } else {
+            self.oracle.marks.hit(mark);
+        }
+    }
+}
