@@ -20,5 +20,6 @@ pub mod oracle;
 pub mod plan;
 pub mod protocol;
 pub mod simulation;
+mod splitmix;
 pub mod trace;
 pub mod world;

@@ -344,11 +344,7 @@ impl ApiServer {
 
     /// The next number of a splitmix64 sequence: unlike its neighbours, the same for the same seed.
     fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        crate::splitmix::next(&mut self.random)
     }
 
     /// A UID in the shape of a random (version 4) UUID.

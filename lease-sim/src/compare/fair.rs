@@ -1,8 +1,8 @@
 //! Plans that are fair to everybody: what a protocol is not made for is not held against it.
 
 use crate::plan::{
-    Beginning, ClockPlan, Drive, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan,
-    SECOND, Seeded, Source,
+    Beginning, ClockPlan, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan, SECOND,
+    Seeded, Source,
 };
 
 /// How far from true time wall clocks are at most where clocks do not agree, in microseconds.
@@ -25,27 +25,6 @@ pub enum Clocks {
     Agree,
     /// Wall clocks are up to a second off, and all run up to 500 ppm too fast or too slow.
     Differ,
-}
-
-/// Settings of a holder that has lease-core's defaults for this ttl, in milliseconds.
-pub(super) fn usual(ttl: u64, starts_at: u64) -> HolderPlan {
-    HolderPlan {
-        name: None,
-        starts_at,
-        ttl,
-        margin: ttl / 10,
-        request_timeout: ttl / 5,
-        max_clock_skew: Some(ttl.max(10_000)),
-        vacate: false,
-        quarantine: ttl.div_ceil(1000) * 1000,
-        contend: false,
-        drive: Drive::Campaign,
-        clock: ClockPlan::default(),
-        lateness: 0,
-        wakes_early: false,
-        takeover_delay: 0,
-        foreign_holder_grace: 0,
-    }
 }
 
 /// Takes out of a plan what would be unfair to some.
@@ -74,7 +53,7 @@ pub fn fair(mut plan: Plan, clocks: Clocks) -> Plan {
             contend: holder.contend,
             lateness: holder.lateness,
             clock: if differ { clock } else { ClockPlan::default() },
-            ..usual(ttl, holder.starts_at)
+            ..HolderPlan::usual(ttl, holder.starts_at)
         };
     }
     plan.faults.retain_mut(|fault| match &mut fault.what {
@@ -122,7 +101,7 @@ pub(super) fn calm(seed: u64, holders: u8, releases: bool) -> Plan {
         length,
         heals_at: length,
         beginning: Beginning::Absent,
-        holders: starts.into_iter().map(|starts_at| usual(CALM_TTL, starts_at)).collect(),
+        holders: starts.into_iter().map(|starts_at| HolderPlan::usual(CALM_TTL, starts_at)).collect(),
         network: Network::good(),
         faults: vec![Fault { at, what }],
         fates: None,

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::Contestant;
 use super::measured::measured;
-use super::{Contestant, fair};
 use crate::plan::{
     Beginning, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan, SECOND, Seeded, Source, Way,
 };
@@ -138,7 +138,7 @@ impl Scenario {
                 0 => 0,
                 _ => 2 * SECOND + source.below(ttl),
             })
-            .map(|starts_at| fair::usual(self.ttl() * 1000, starts_at))
+            .map(|starts_at| HolderPlan::usual(self.ttl() * 1000, starts_at))
             .collect();
         let began = if together { 0 } else { 4 * ttl + source.below(3 * ttl) };
         let (what, span, watched) = match self {

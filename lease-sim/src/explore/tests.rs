@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use super::view::fingerprint;
 use super::world::{Action, Exchange, World};
 use super::{Expected, NamedSettings, Settings, named};
+use crate::splitmix;
 
-/// SplitMix64: good enough to choose among a handful of actions.
+/// Chooses among a handful of actions.
 struct Choice(u64);
 
 impl Choice {
     fn among(&mut self, number: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word >> 33) as usize) % number
+        (splitmix::next(&mut self.0) >> 33) as usize % number
     }
 }
 

@@ -7,6 +7,7 @@ use lease_core::{Identity, MonoTime, View, WallTime};
 use super::Settings;
 use super::server::{Call, Object, Spec};
 use super::world::{Exchange, World};
+use crate::splitmix::mix;
 
 /// Beyond every age that is a number of nanoseconds: ages of which only the order counts.
 const OLD: u64 = 1 << 63;
@@ -346,10 +347,4 @@ fn hash(words: &[u64]) -> u128 {
         lanes[1] = (lanes[1].rotate_left(29) ^ mix(*word ^ ODD[1])).wrapping_mul(ODD[0]);
     }
     (u128::from(mix(lanes[0])) << 64) | u128::from(mix(lanes[1]))
-}
-
-fn mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }

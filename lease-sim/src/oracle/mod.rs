@@ -61,6 +61,8 @@ struct Record {
     state: u64,
     /// When somebody last edited only its metadata.
     touched_at: Option<u64>,
+    /// A hash of its UID.
+    object: u64,
     /// It is being deleted.
     terminating: bool,
     /// Somebody removed what tells its author that it is the author.
@@ -96,7 +98,7 @@ struct Seat {
     denied: u64,
     /// By its own clock; no request is due before.
     not_before: Option<MonoTime>,
-    /// Two periods of counted requests: when the present one began, its count.
+    /// The present period of counted requests: when it began, and its count.
     window: (u64, u32),
     pending: Option<(u64, MonoTime)>,
     quarantined: bool,
@@ -309,7 +311,7 @@ impl Oracle {
     }
 
     /// Adds up the time in which two or more believed, until `at`.
-    fn look(&mut self, at: u64) {
+    pub(crate) fn look(&mut self, at: u64) {
         let from = self.overlap.seen_until;
         if at <= from {
             return;
@@ -330,10 +332,6 @@ impl Oracle {
         if both < at - from {
             self.overlap.current = 0;
         }
-    }
-
-    pub(crate) fn finish(&mut self, at: u64) {
-        self.look(at);
     }
 
     /// A request leaves. `names`: it puts the holder's name there.

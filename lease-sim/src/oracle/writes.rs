@@ -56,8 +56,8 @@ impl Oracle {
             state: object.as_ref().map(|_| self.record.state),
             author: self.record.author,
             version: object.as_ref().map_or(0, |(_, version)| *version),
-            terminating: object.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some()),
-            object: object.as_ref().map_or(0, |(object, _)| object_hash(object)),
+            terminating: self.record.terminating,
+            object: self.record.object,
             stale: false,
             read: true,
             dated: true,
@@ -98,17 +98,17 @@ impl Oracle {
     }
 
     fn remember(&mut self, at: u64, after: &Snapshot) {
-        let nonce = |object: &LeaseObject| object.meta.annotations.contains_key(NONCE);
-        self.record.stripped = after.as_ref().is_some_and(|(object, _)| !nonce(object));
-        match after {
-            None => self.author(at, None),
+        let object = after.as_ref().map(|(object, _)| &**object);
+        self.record.stripped = object.is_some_and(|object| !object.meta.annotations.contains_key(NONCE));
+        self.record.terminating = object.is_some_and(|object| object.meta.deletion_timestamp.is_some());
+        self.record.object = object.map_or(0, object_hash);
+        self.record.state = object.map_or(0, state);
+        if object.is_none() {
+            self.author(at, None);
+        } else if self.record.terminating {
             // It still names its author, who has to let go of it.
-            Some((object, _)) if object.meta.deletion_timestamp.is_some() => self.leaves(at),
-            Some(_) => {}
+            self.leaves(at);
         }
-        self.record.terminating =
-            after.as_ref().is_some_and(|(object, _)| object.meta.deletion_timestamp.is_some());
-        self.record.state = after.as_ref().map_or(0, |(object, _)| state(object));
     }
 
     fn author(&mut self, at: u64, author: Option<Process>) {
@@ -218,8 +218,7 @@ impl Oracle {
         let counted = i64::from(new.spec.lease_transitions.unwrap_or(0));
         let was = i64::from(old.spec.lease_transitions.unwrap_or(0).max(0));
         let expected = (was + i64::from(changes)).min(i64::from(i32::MAX));
-        let moved = !changes && renews && old.spec.acquire_time != new.spec.acquire_time;
-        if counted != expected || moved || (changes && old.spec.acquire_time == new.spec.acquire_time) {
+        if counted != expected || (changes && old.spec.acquire_time == new.spec.acquire_time) {
             self.violate(at, Invariant::Transitions, || {
                 format!("holder {who} made leaseTransitions {counted} of {was}, holder changed: {changes}")
             });

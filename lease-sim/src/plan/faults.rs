@@ -247,43 +247,25 @@ impl FaultKind {
     /// The holder that it hits, if it hits one.
     #[must_use]
     pub const fn holder(&self) -> Option<u8> {
-        match self {
-            Self::Pause { holder, .. }
-            | Self::Suspend { holder, .. }
-            | Self::Crash { holder, .. }
-            | Self::Twin { holder, .. }
-            | Self::Release { holder, .. }
-            | Self::WallStep { holder, .. }
-            | Self::WallFreeze { holder, .. }
-            | Self::ClockBack { holder, .. }
-            | Self::AnswerFromPast { holder, .. }
-            | Self::Partition { holder, .. } => Some(*holder),
-            _ => None,
+        let mut copy = *self;
+        match copy.holder_mut() {
+            Some(holder) => Some(*holder),
+            None => None,
         }
     }
 
     /// How long it lasts, where it lasts.
     #[must_use]
     pub const fn span(&self) -> Option<u64> {
-        match self {
-            Self::Pause { span, .. }
-            | Self::Suspend { span, .. }
-            | Self::Crash { span, .. }
-            | Self::Twin { span, .. }
-            | Self::Release { span, .. }
-            | Self::WallFreeze { span, .. }
-            | Self::Partition { span, .. }
-            | Self::Outage { span }
-            | Self::SlowMotion { span, .. }
-            | Self::Refuse { span, .. }
-            | Self::LabelStorm { span, .. }
-            | Self::Namespace { span } => Some(*span),
-            _ => None,
+        let mut copy = *self;
+        match copy.span_mut() {
+            Some(span) => Some(*span),
+            None => None,
         }
     }
 
     /// Its place for another holder.
-    pub(super) fn holder_mut(&mut self) -> Option<&mut u8> {
+    pub(super) const fn holder_mut(&mut self) -> Option<&mut u8> {
         match self {
             Self::Pause { holder, .. }
             | Self::Suspend { holder, .. }
@@ -300,7 +282,7 @@ impl FaultKind {
     }
 
     /// Its place for another span.
-    pub(super) fn span_mut(&mut self) -> Option<&mut u64> {
+    pub(super) const fn span_mut(&mut self) -> Option<&mut u64> {
         match self {
             Self::Pause { span, .. }
             | Self::Suspend { span, .. }

@@ -10,10 +10,11 @@ pub mod strategy;
 mod swarm;
 mod text;
 
+pub use crate::splitmix::mix;
 pub use faults::{Edit, Fault, FaultKind, Refusal, Way};
 pub use network::{Deed, Fate, Garbage, Network, Throttle};
 pub(crate) use settings::{NAME, NAMESPACE};
-pub use source::{Seeded, Source, Tape, mix};
+pub use source::{Seeded, Source, Tape};
 pub use swarm::{Scenario, Swarm};
 pub use text::{PlanError, TapeError};
 
@@ -156,6 +157,28 @@ pub struct ClockPlan {
 }
 
 impl HolderPlan {
+    /// A holder with lease-core's defaults for this ttl, in milliseconds, and perfect clocks, that campaigns.
+    #[must_use]
+    pub fn usual(ttl: u64, starts_at: u64) -> Self {
+        Self {
+            name: None,
+            starts_at,
+            ttl,
+            margin: ttl / 10,
+            request_timeout: ttl / 5,
+            max_clock_skew: Some(ttl.max(10_000)),
+            vacate: false,
+            quarantine: ttl.div_ceil(1000) * 1000,
+            contend: false,
+            drive: Drive::Campaign,
+            clock: ClockPlan::default(),
+            lateness: 0,
+            wakes_early: false,
+            takeover_delay: 0,
+            foreign_holder_grace: 0,
+        }
+    }
+
     /// V, in milliseconds.
     pub(crate) const fn validity(&self) -> u64 {
         self.ttl - self.margin

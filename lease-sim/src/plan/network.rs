@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::source::{Seeded, Source, mix};
-use super::{Plan, RequestKey};
+use super::{Plan, RequestKey, Seeded, Source, mix};
 
 /// The domain of the choices that decide the fate of requests.
 const FATES: u64 = 2;

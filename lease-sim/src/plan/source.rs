@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::splitmix::{self, GAMMA, mix};
+
 /// Numbers that decide. A source that has run dry answers zero, which is always the plainest choice.
 pub trait Source {
     /// The next number.
@@ -40,19 +42,9 @@ pub trait Source {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood, 2014). Own, because seeds in reports must stay valid for ever.
+/// Numbers drawn from a seed.
 #[derive(Clone, Debug)]
 pub struct Seeded(u64);
-
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// One step of SplitMix64's output function: a good 64-bit hash of a number.
-#[must_use]
-pub const fn mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
-}
 
 impl Seeded {
     /// A source of its own for each `domain`: what is drawn in one leaves the others as they are.
@@ -64,8 +56,7 @@ impl Seeded {
 
 impl Source for Seeded {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GAMMA);
-        mix(self.0)
+        splitmix::next(&mut self.0)
     }
 }
 

@@ -11,8 +11,9 @@ use lease_core::{
 };
 use serde_json::{Value, json};
 
-use crate::api_server::UnixMicros;
 use crate::api_server::time::{self, Layout};
+use crate::api_server::{UnixMicros, micro_time};
+use crate::splitmix;
 
 /// The end of the clock: the answer of a flag that nothing expires.
 pub(super) const FOR_EVER: MonoTime = MonoTime::from_nanos(u64::MAX);
@@ -34,7 +35,7 @@ pub struct PeerSettings {
     pub seed: u64,
 }
 
-/// Splitmix64, as a source of jitter.
+/// A source of jitter.
 #[derive(Clone, Debug)]
 pub(super) struct Jitter(u64);
 
@@ -43,26 +44,16 @@ impl Jitter {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     /// A duration in `low..high`, or `low` if there is nothing between them.
     pub(super) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = u64::try_from(high.saturating_sub(low).as_nanos()).unwrap_or(u64::MAX);
-        low + Duration::from_nanos(self.next().checked_rem(span).unwrap_or(0))
+        low + Duration::from_nanos(splitmix::next(&mut self.0).checked_rem(span).unwrap_or(0))
     }
 }
 
 /// A time as the API server reads it: six digits of a second.
 pub(super) fn stamp(at: WallTime) -> String {
-    let mut out = Vec::with_capacity(29);
-    time::write_json(&mut out, UnixMicros(at.as_micros()), Layout::Micros);
-    String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+    micro_time(UnixMicros(at.as_micros()))
 }
 
 /// A Lease as it came from the API server.

@@ -40,19 +40,20 @@ impl World<'_> {
         }
         let message = self.messages.len() as u32;
         self.fold(0x01, u64::from(seat) << 32 | number);
-        if self.trace.is_some() {
-            let about = replies::about(&request);
-            let fate = (fate.deed != Deed::Carry).then(|| format!("{:?}", fate.deed));
-            let verb = sent.verb.to_owned();
-            self.note(What::Sent { holder: seat.into(), request: message, verb, about, fate });
-        }
+        self.note(|| What::Sent {
+            holder: seat.into(),
+            request: message,
+            verb: sent.verb.to_owned(),
+            about: replies::about(&request),
+            fate: (fate.deed != Deed::Carry).then(|| format!("{:?}", fate.deed)),
+        });
         self.messages.push(Message {
             seat,
             incarnation,
             id,
             number,
             emitted: now,
-            sent_at: super::EPOCH + (self.now / 1000) as i64,
+            sent_at: self.server_now().0,
             request,
             fate,
             response: None,
@@ -89,8 +90,7 @@ impl World<'_> {
         let arrives = self.now + there;
         let sent = &self.messages[message as usize];
         if sent.request.method() == Method::POST && fate.deed != Deed::ResetBefore {
-            let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
-            self.oracle.creating(process, sent.number);
+            self.oracle.creating(sent.process(), sent.number);
         }
         match fate.deed {
             Deed::ResetBefore => {
@@ -116,8 +116,7 @@ impl World<'_> {
         let sent = &self.messages[message as usize];
         let (deed, back) = (sent.fate.deed, sent.fate.back);
         if !matches!(deed, Deed::LateError(_)) {
-            let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
-            self.oracle.created(process, sent.number);
+            self.oracle.created(sent.process(), sent.number);
         }
         if self.is_down() {
             // What a server that goes down was doing is half done, half not.
@@ -184,37 +183,37 @@ impl World<'_> {
         if self.is_down() {
             return;
         }
-        let first =
-            (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
-        self.serve(message, true);
-        let sent = &mut self.messages[message as usize];
-        if matches!(sent.fate.deed, Deed::Echo(_)) {
-            let back = sent.fate.back;
+        let Fate { deed, back, .. } = self.messages[message as usize].fate;
+        if matches!(deed, Deed::Echo(_)) {
+            self.serve(message, true);
             self.queue.push(self.now + self.slowed(back), Happening::Deliver { message });
         } else {
-            (sent.response, sent.shown) = first;
+            self.serve_unheard(message, true);
         }
     }
 
     pub(super) fn arrive_late(&mut self, message: u32) {
         let sent = &self.messages[message as usize];
-        let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
-        self.oracle.created(process, sent.number);
-        if self.is_down() {
-            return;
+        self.oracle.created(sent.process(), sent.number);
+        if !self.is_down() {
+            self.serve_unheard(message, false);
         }
-        let held =
-            (self.messages[message as usize].response.take(), self.messages[message as usize].shown.take());
-        self.serve(message, false);
+    }
+
+    /// The server carries a request out whose sender hears another answer, or none.
+    fn serve_unheard(&mut self, message: u32, copied: bool) {
         let sent = &mut self.messages[message as usize];
-        (sent.response, sent.shown) = held;
+        let heard = (sent.response.take(), sent.shown.take());
+        self.serve(message, copied);
+        let sent = &mut self.messages[message as usize];
+        (sent.response, sent.shown) = heard;
     }
 
     fn answer(&mut self, message: u32, response: Response<Bytes>) {
         let code = response.status().as_u16();
         self.fold(0x02, u64::from(message) << 16 | u64::from(code));
         self.messages[message as usize].response = Some(response);
-        self.note(What::Arrived { request: message, code, applied: false, version: None });
+        self.note(|| What::Arrived { request: message, code, applied: false, version: None });
     }
 
     /// The server carries a request out.
@@ -230,7 +229,7 @@ impl World<'_> {
         }
         let code = response.status().as_u16();
         let place = &self.seats[usize::from(sent.seat)];
-        let process = crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation };
+        let process = sent.process();
         let version = |object: &Snapshot| object.as_ref().map(|(_, version)| *version);
         let applied = version(&before) != version(&after);
         let late = matches!(sent.fate.deed, Deed::Late(_) | Deed::LateError(_));
@@ -273,7 +272,7 @@ impl World<'_> {
         sent.applied |= applied;
         sent.shown = definite.then_some(shown);
         sent.response = Some(response);
-        self.note(What::Arrived { request: message, code, applied, version: version(&after) });
+        self.note(|| What::Arrived { request: message, code, applied, version: version(&after) });
     }
 
     /// A write met another state: its own, somebody's who was quicker, or an edit.
@@ -283,7 +282,7 @@ impl World<'_> {
         if !names {
             return;
         }
-        let own = author == Some(crate::oracle::Process { seat: sent.seat, incarnation: sent.incarnation });
+        let own = author == Some(sent.process());
         let mark = if own { Mark::OwnConflict } else { Mark::RaceLost };
         self.oracle.marks.hit(mark);
     }
@@ -322,11 +321,12 @@ impl World<'_> {
                 place.high.max(MonoTime::from_nanos(place.clock.mono(self.now).as_nanos().saturating_sub(by)))
             }
         };
-        let outcome = replies::outcome(response.as_ref(), not_sent);
         self.fold(0x03, u64::from(message));
-        if self.trace.is_some() {
-            self.note(What::Answered { holder: seat.into(), request: message, outcome });
-        }
+        self.note(|| What::Answered {
+            holder: seat.into(),
+            request: message,
+            outcome: replies::outcome(response.as_ref(), not_sent),
+        });
         let Some(response) = response else {
             self.oracle.settled(seat, number, not_sent);
             if applied && names {
@@ -382,20 +382,21 @@ impl World<'_> {
     }
 
     pub(super) fn note_truth(&mut self, object: &Snapshot, by: Option<u8>) {
-        if self.trace.is_none() {
-            return;
-        }
-        let (object, version) = match object {
-            Some((object, version)) => (Some(object), Some(*version)),
-            None => (None, None),
-        };
-        let spec = object.map(|object| &object.spec);
-        let expires = spec.and_then(|spec| {
-            let ends = spec.renew_time?.plus_seconds(spec.lease_duration_seconds.unwrap_or(0).into());
-            u64::try_from(ends.0.saturating_sub(super::EPOCH)).ok().map(|micros| micros.saturating_mul(1000))
+        self.note(|| {
+            let lease = object.as_ref().map(|(lease, _)| lease);
+            let expires = lease.and_then(|lease| {
+                let spec = &lease.spec;
+                let ends = spec.renew_time?.plus_seconds(spec.lease_duration_seconds.unwrap_or(0).into());
+                let micros = u64::try_from(ends.0.saturating_sub(super::EPOCH)).ok()?;
+                Some(micros.saturating_mul(1000))
+            });
+            What::Truth {
+                holder: lease.and_then(|lease| crate::oracle::names(lease)).map(str::to_owned),
+                version: object.as_ref().map(|(_, version)| *version),
+                expires,
+                by: by.map(usize::from),
+            }
         });
-        let holder = object.and_then(|object| crate::oracle::names(object)).map(str::to_owned);
-        self.note(What::Truth { holder, version, expires, by: by.map(usize::from) });
     }
 }
 

@@ -32,22 +32,17 @@ impl World<'_> {
         };
         let answered = matches!(input, Input::Response { .. });
         place.high = place.high.max(now.mono);
-        let late = match machine {
-            Machine::Core(lease) => lease.check_alive(now.mono).filter(|held| held.until <= place.high),
-            Machine::Peer(_) => None,
-        };
-        if let Some(held) = late {
+        let high = place.high;
+        if let Machine::Core(lease) = machine
+            && let Some(held) = lease.check_alive(now.mono).filter(|held| held.until <= high)
+        {
             self.oracle.violate(self.now, Invariant::BeliefBound, || {
                 format!("holder {seat} says at {now:?} that it holds until {:?}", held.until)
             });
         }
-        let place = &mut self.seats[usize::from(seat)];
-        let Some(machine) = &mut place.machine else {
-            return;
-        };
         machine.handle(now, input);
         // A reading from the past counts as the latest one before.
-        let now = lease_core::Now { mono: place.high, ..now };
+        let now = lease_core::Now { mono: high, ..now };
         let wake = loop {
             let Some(machine) = &mut self.seats[usize::from(seat)].machine else {
                 return;
@@ -90,9 +85,7 @@ impl World<'_> {
             self.oracle.told(self.now, process, now, sent, event);
         }
         self.watching(|watch, now| watch.told(now, seat, event));
-        if self.trace.is_some() {
-            self.note(What::Told { holder: seat.into(), event: format!("{event:?}") });
-        }
+        self.note(|| What::Told { holder: seat.into(), event: format!("{event:?}") });
         self.hook(Moment::Told { seat, event });
         match event {
             Event::Acquired { .. } => self.counts.terms += 1,
@@ -200,14 +193,12 @@ impl World<'_> {
         if let Some(believed) = believed.filter(|_| ours) {
             self.use_token(seat, believed.token);
         }
-        if self.trace.is_some() {
-            let token = believed.map(|believed| believed.token);
-            let state = match &self.seats[usize::from(seat)].machine {
-                Some(Machine::Core(lease)) => Some(format!("{:?}", lease.status())),
-                _ => None,
-            };
-            self.note(What::Belief { holder: seat.into(), until: after, token, state });
-        }
+        let state = match (&self.trace, &self.seats[usize::from(seat)].machine) {
+            (Some(_), Some(Machine::Core(lease))) => Some(format!("{:?}", lease.status())),
+            _ => None,
+        };
+        let token = believed.map(|believed| believed.token);
+        self.note(|| What::Belief { holder: seat.into(), until: after, token, state });
     }
 
     /// The application asked, got a yes, and writes to the resource: at once, or much later.
@@ -222,6 +213,6 @@ impl World<'_> {
     pub(super) fn guarded(&mut self, seat: u8, token: u64) {
         let accepted = self.oracle.guarded(self.now, token);
         self.fold(0x30, token << 1 | u64::from(accepted));
-        self.note(What::Guarded { holder: seat.into(), token, accepted });
+        self.note(|| What::Guarded { holder: seat.into(), token, accepted });
     }
 }

@@ -1,7 +1,7 @@
 //! What happens when the faults have ended: somebody has to hold, and another to follow.
 
-use super::hooks::Moment;
-use super::{Drive, Ending, Happening, HolderPlan, Invariant, Mark, What, World, faults};
+use super::{Drive, Ending, Happening, HolderPlan, Invariant, Mark, World, faults};
+use crate::plan::MILLISECOND;
 
 impl World<'_> {
     pub(super) fn heal(&mut self) {
@@ -11,20 +11,24 @@ impl World<'_> {
         self.queue.push(settled, Happening::Settled);
     }
 
+    /// The largest of the holders' settings of one kind.
+    fn longest(&self, of: fn(&HolderPlan) -> u64) -> u64 {
+        self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0)
+    }
+
     /// How long after the faults end somebody has to hold, and a little more.
     pub(super) fn bound(&self) -> u64 {
-        let longest =
-            |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
-        let ttl = longest(HolderPlan::duration);
-        let wait = ttl.max(60_000) + longest(|holder| holder.takeover_delay + holder.foreign_holder_grace);
-        let period = longest(|holder| match holder.drive {
+        let ttl = self.longest(HolderPlan::duration);
+        let wait =
+            ttl.max(60_000) + self.longest(|holder| holder.takeover_delay + holder.foreign_holder_grace);
+        let period = self.longest(|holder| match holder.drive {
             Drive::TryAcquire(every) => every,
             Drive::Impatient(patience) => patience + holder.ttl,
             Drive::Campaign => 0,
         });
         let quarantine = if self.seats.iter().any(|seat| seat.plan.vacate) { ttl } else { 0 };
         // A holder may have been told to wait for a minute, and reads it again with pauses of up to a ttl.
-        (wait + period + quarantine + ttl + 65_000) * 1_000_000
+        (wait + period + quarantine + ttl + 65_000) * MILLISECOND
     }
 
     pub(super) fn check_settled(&mut self) {
@@ -35,8 +39,8 @@ impl World<'_> {
             });
         }
         self.settled = holder;
-        let longest = self.seats.iter().map(|seat| seat.plan.ttl).max().unwrap_or(0);
-        self.queue.push(self.now + 2 * longest * 1_000_000, Happening::Ending);
+        let quiet = 2 * self.longest(|holder| holder.ttl);
+        self.queue.push(self.now + quiet * MILLISECOND, Happening::Ending);
     }
 
     pub(super) fn end(&mut self) {
@@ -49,14 +53,12 @@ impl World<'_> {
         let Some((seat, _)) = self.settled.filter(|_| self.seats.len() > 1) else {
             return;
         };
-        let longest =
-            |of: fn(&HolderPlan) -> u64| self.seats.iter().map(|seat| of(&seat.plan)).max().unwrap_or(0);
-        let period = longest(|holder| match holder.drive {
+        let period = self.longest(|holder| match holder.drive {
             Drive::TryAcquire(every) | Drive::Impatient(every) => every + holder.ttl,
             Drive::Campaign => 0,
         });
-        let poll = longest(|holder| holder.ttl / 3) + period + 2_000;
-        let wait = longest(HolderPlan::duration) + longest(|holder| holder.takeover_delay);
+        let poll = self.longest(|holder| holder.ttl / 3) + period + 2_000;
+        let wait = self.longest(HolderPlan::duration) + self.longest(|holder| holder.takeover_delay);
         let within = match self.plan.ending {
             Ending::Quiet => return,
             Ending::Release => poll,
@@ -71,18 +73,7 @@ impl World<'_> {
             }
             _ => self.kill(seat),
         }
-        self.queue.push(self.now + within * 1_000_000, Happening::Followed);
-    }
-
-    pub(super) fn kill(&mut self, seat: u8) {
-        let place = &mut self.seats[usize::from(seat)];
-        place.machine = None;
-        place.generation += 1;
-        place.inbox.clear();
-        self.oracle.died(self.now, seat);
-        self.watching(|watch, now| watch.died(now, seat));
-        self.note(What::Crashed { holder: seat.into() });
-        self.hook(Moment::Crashed { seat });
+        self.queue.push(self.now + within * MILLISECOND, Happening::Followed);
     }
 
     pub(super) fn check_followed(&mut self) {

@@ -4,12 +4,15 @@ use bytes::Bytes;
 use http::{Method, Response};
 
 use super::seat::{NAME, NAMESPACE};
-use super::{EPOCH, Happening, World, replies};
+use super::{Happening, World, replies};
+use crate::api_server::micro_time;
 use crate::oracle::Snapshot;
 use crate::plan::{Beginning, Drive, Edit, Fault, FaultKind, Refusal, SECOND, Way};
 use crate::trace::What;
 use lease_core::{Input, MonoTime, Now};
 
+/// Somebody else's client.
+const STRANGER: &str = "stranger_7c1";
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/job";
 
 impl World<'_> {
@@ -98,9 +101,16 @@ impl World<'_> {
     }
 
     fn time(&self, seconds: i64) -> String {
-        crate::api_server::micro_time(crate::api_server::UnixMicros(
-            EPOCH + (self.now / 1000) as i64 + seconds.saturating_mul(1_000_000),
-        ))
+        micro_time(self.server_now().plus_seconds(seconds))
+    }
+
+    /// A record as client-go writes it, so many seconds ago: no annotation of ours.
+    fn put_record(&mut self, holder: &str, ago: i64, seconds: i32, transitions: i32) {
+        let time = self.time(-ago);
+        self.put(&format!(
+            "\"holderIdentity\":\"{holder}\",\"acquireTime\":\"{time}\",\"renewTime\":\"{time}\",\
+             \"leaseDurationSeconds\":{seconds},\"leaseTransitions\":{transitions}"
+        ));
     }
 }
 
@@ -112,7 +122,7 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
     }
     let until = what.span().map(|span| world.now.saturating_add(span));
     world.count_fault(&what);
-    world.note(What::Fault {
+    world.note(|| What::Fault {
         holder: what.holder().map(usize::from),
         kind: what.name().to_owned(),
         about: format!("{what:?}"),
@@ -196,9 +206,7 @@ pub(super) fn ends(world: &mut World<'_>, index: u32) {
                 _ => None,
             };
             let until = until.map(|held| seat.clock.instant(held.until));
-            seat.paused_until = seat.paused_until.max(now);
             world.oracle.clock_stopped(now, holder, until);
-            let _ = seat;
             world.give(holder, Input::Tick);
         }
         FaultKind::Crash { holder, .. } => world.start(holder),
@@ -299,7 +307,7 @@ pub(super) fn admin(world: &mut World<'_>, edit: Edit) {
             (true, true)
         }
         Edit::Stranger { seconds } => {
-            stranger(world, seconds);
+            world.put_record(STRANGER, 0, seconds, 3);
             (true, true)
         }
         Edit::Duration { seconds } => {
@@ -352,30 +360,14 @@ pub(super) fn admin(world: &mut World<'_>, edit: Edit) {
     world.edited(meddled, takes || gone);
 }
 
-/// A record as client-go writes it: no annotation of ours.
-fn stranger(world: &mut World<'_>, seconds: i32) {
-    let time = world.time(0);
-    world.put(&format!(
-        "\"holderIdentity\":\"stranger_7c1\",\"acquireTime\":\"{time}\",\"renewTime\":\"{time}\",\
-         \"leaseDurationSeconds\":{seconds},\"leaseTransitions\":3"
-    ));
-}
-
 /// What is there before anybody starts.
 pub(super) fn make_beginning(world: &mut World<'_>) {
-    let record = |world: &World<'_>, holder: &str, ago: i64| {
-        let time = world.time(-ago);
-        format!(
-            "\"holderIdentity\":\"{holder}\",\"acquireTime\":\"{time}\",\"renewTime\":\"{time}\",\
-             \"leaseDurationSeconds\":15,\"leaseTransitions\":4"
-        )
-    };
     match world.plan.beginning {
         Beginning::Absent => {}
         Beginning::Empty => world.put(""),
-        Beginning::LongDead => world.put(&record(world, "stranger_7c1", 86_400)),
-        Beginning::JustDied => world.put(&record(world, "stranger_7c1", 0)),
-        Beginning::Reclaimable => world.put(&record(world, "holder-0", 1)),
+        Beginning::LongDead => world.put_record(STRANGER, 86_400, 15, 4),
+        Beginning::JustDied => world.put_record(STRANGER, 0, 15, 4),
+        Beginning::Reclaimable => world.put_record("holder-0", 1, 15, 4),
     }
     let object: Snapshot = world.object();
     world.oracle.edited(0, &object, false, true);

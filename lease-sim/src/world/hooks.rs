@@ -188,9 +188,7 @@ impl<'p> World<'p> {
 
     /// Notes what a component does, for people.
     pub(crate) fn note_component(&mut self, seat: u8, routine: bool, about: impl FnOnce() -> String) {
-        if self.trace.is_some() {
-            self.note(What::Component { holder: seat.into(), about: about(), routine });
-        }
+        self.note(|| What::Component { holder: seat.into(), about: about(), routine });
     }
 }
 

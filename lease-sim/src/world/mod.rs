@@ -30,7 +30,7 @@ use self::queue::{Happening, Queue};
 use self::seat::{Incoming, Machine, Seat};
 use crate::api_server::{ApiServer, ApiServerConfig, Rights, UnixMicros};
 use crate::compare::Watch;
-use crate::oracle::{Believed, Invariant, Mark, Oracle, Shown, Snapshot};
+use crate::oracle::{Believed, Invariant, Mark, Oracle, Process, Shown, Snapshot};
 use crate::plan::{
     Drive, Ending, Fate, FaultKind, HolderPlan, Plan, RequestKey, SECOND, Seeded, Source, mix,
 };
@@ -60,8 +60,14 @@ pub(crate) struct Message {
     shown: Option<Shown>,
     not_sent: bool,
     applied: bool,
-    /// The end of the holder's term at the time.
+    /// It puts the sender's name into the record.
     names: bool,
+}
+
+impl Message {
+    const fn process(&self) -> Process {
+        Process { seat: self.seat, incarnation: self.incarnation }
+    }
 }
 
 /// One run under way.
@@ -256,9 +262,10 @@ impl<'p> World<'p> {
         self.hash = mix(self.hash ^ mix(fact ^ kind << 56) ^ self.now);
     }
 
-    fn note(&mut self, what: What) {
+    /// Keeps what happens, if that is wanted: what is to be kept is not even made otherwise.
+    fn note(&mut self, what: impl FnOnce() -> What) {
         if let Some(trace) = &mut self.trace {
-            trace.entries.push(Entry { at: self.now, what });
+            trace.entries.push(Entry { at: self.now, what: what() });
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct Run {
 
 impl World<'_> {
     pub(super) fn finish(mut self) -> Run {
-        self.oracle.finish(self.now);
+        self.oracle.look(self.now);
         let meddled = self.oracle.meddled();
         let length = self.plan.length;
         self.watching(|watch, now| watch.finish(now, length, meddled));

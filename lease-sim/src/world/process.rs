@@ -15,7 +15,7 @@ impl World<'_> {
         let process = place.process(seat);
         self.follow_protocol(seat);
         self.oracle.started(self.now, process);
-        self.note(What::Started { holder: seat.into(), incarnation: process.incarnation });
+        self.note(|| What::Started { holder: seat.into(), incarnation: process.incarnation });
         self.hook(Moment::Started { seat });
         self.command(seat);
     }
@@ -39,7 +39,7 @@ impl World<'_> {
             }
         };
         self.oracle.free_to_send(seat);
-        self.note(What::Command { holder: seat.into(), command: command.to_owned() });
+        self.note(|| What::Command { holder: seat.into(), command: command.to_owned() });
         self.give(seat, input);
     }
 
@@ -54,7 +54,7 @@ impl World<'_> {
         }
         let held = self.oracle.believes(self.now, seat).is_some();
         self.oracle.free_to_send(seat);
-        self.note(What::Command { holder: seat.into(), command: "release".to_owned() });
+        self.note(|| What::Command { holder: seat.into(), command: "release".to_owned() });
         let before = self.counts.requests;
         self.give(seat, Input::Release);
         if !held && self.counts.requests > before {
@@ -106,6 +106,18 @@ impl World<'_> {
         self.give(seat, Input::CredentialsReady { id: RequestId(id) });
     }
 
+    /// Ends a process.
+    pub(super) fn kill(&mut self, seat: u8) {
+        let place = &mut self.seats[usize::from(seat)];
+        place.machine = None;
+        place.generation += 1;
+        place.inbox.clear();
+        self.oracle.died(self.now, seat);
+        self.watching(|watch, now| watch.died(now, seat));
+        self.note(|| What::Crashed { holder: seat.into() });
+        self.hook(Moment::Crashed { seat });
+    }
+
     /// Stops a process for a while.
     pub(super) fn pause(&mut self, seat: u8, span: u64) {
         let until = self.now + span;
@@ -121,7 +133,7 @@ impl World<'_> {
             self.oracle.marks.hit(Mark::PauseAcrossEnd);
         }
         self.queue.push(until, Happening::Resume { seat });
-        self.note(What::Paused { holder: seat.into(), until });
+        self.note(|| What::Paused { holder: seat.into(), until });
     }
 
     pub(super) fn resume(&mut self, seat: u8) {

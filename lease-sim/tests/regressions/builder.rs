@@ -2,11 +2,12 @@
 
 use lease_sim::oracle::Mark;
 use lease_sim::plan::{
-    Beginning, ClockPlan, Deed, Drive, Ending, Fate, Fault, FaultKind, HolderPlan, Network, Plan, RequestKey,
-    Way,
+    Beginning, Deed, Ending, Fate, Fault, FaultKind, HolderPlan, Network, Plan, RequestKey, Way,
 };
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
+/// In milliseconds.
+const TTL: u64 = 15_000;
 
 /// That many seconds, in nanoseconds.
 pub(crate) fn s(seconds: f64) -> u64 {
@@ -50,7 +51,7 @@ impl Schedule {
             length: 60 * SECOND,
             heals_at: 60 * SECOND,
             beginning: Beginning::Absent,
-            holders: vec![holder(0), holder(SECOND)],
+            holders: vec![HolderPlan::usual(TTL, 0), HolderPlan::usual(TTL, SECOND)],
             network: Network::good(),
             faults: Vec::new(),
             fates: Some(Vec::new()),
@@ -60,7 +61,7 @@ impl Schedule {
     }
 
     pub(crate) fn third(mut self, starts_at: f64) -> Self {
-        self.plan.holders.push(holder(s(starts_at)));
+        self.plan.holders.push(HolderPlan::usual(TTL, s(starts_at)));
         self
     }
 
@@ -135,25 +136,5 @@ impl Schedule {
     pub(crate) fn expect(mut self, expects: impl IntoIterator<Item = Expect>) -> Self {
         self.expects.extend(expects);
         self
-    }
-}
-
-fn holder(starts_at: u64) -> HolderPlan {
-    HolderPlan {
-        name: None,
-        starts_at,
-        ttl: 15_000,
-        margin: 1_500,
-        request_timeout: 3_000,
-        max_clock_skew: Some(15_000),
-        vacate: false,
-        quarantine: 15_000,
-        contend: false,
-        drive: Drive::Campaign,
-        clock: ClockPlan::default(),
-        lateness: 0,
-        wakes_early: false,
-        takeover_delay: 0,
-        foreign_holder_grace: 0,
     }
 }
