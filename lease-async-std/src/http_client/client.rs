@@ -21,8 +21,8 @@ use super::io::{HyperIo, Stream};
 use super::origin::Origin;
 use super::pool::{IDLE_CONNECTIONS, Pool, Sender};
 use super::proxy::HttpProxy;
-use crate::clock::Clock;
-use crate::rt;
+use lease_core::driver::Clock;
+use crate::runtime;
 
 /// What a client is made from.
 pub(crate) struct Settings {
@@ -103,7 +103,7 @@ async fn first_exchange(
     let response = Box::pin(sender.try_send_request(request));
     let (outcome, cause) = match select(response, connection).await {
         Either::Left((Ok(response), connection)) => {
-            rt::spawn(connection.map(drop));
+            runtime::spawn(connection.map(drop));
             return Ok((response, sender));
         }
         Either::Left((Err(error), _)) => (Err(error), None),

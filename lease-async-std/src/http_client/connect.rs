@@ -12,7 +12,7 @@ use super::error::{ClientError, Stage};
 use super::io::Stream;
 use super::origin::Origin;
 use super::proxy::HttpProxy;
-use crate::rt::{self, TcpStream};
+use crate::runtime::{self, TcpStream};
 
 /// All of it together must not take longer.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl Connector {
 
     /// No byte of a request was sent when this fails.
     pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, ClientError> {
-        let in_time = rt::timeout(CONNECT_TIMEOUT, self.stream()).await;
+        let in_time = runtime::timeout(CONNECT_TIMEOUT, self.stream()).await;
         in_time.unwrap_or_else(|| Err(ClientError::connect(Stage::InTime, "it took 5 s")))
     }
 
@@ -64,12 +64,12 @@ impl Connector {
 /// Tries one address after the other.
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ClientError> {
     let addresses =
-        rt::resolve(host, port).await.map_err(|error| ClientError::connect(Stage::Resolve, error))?;
+        runtime::resolve(host, port).await.map_err(|error| ClientError::connect(Stage::Resolve, error))?;
     let several = addresses.len() > 1;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         let limit = if several { ADDRESS_TIMEOUT } else { CONNECT_TIMEOUT };
-        let attempt = rt::timeout(limit, rt::connect(address)).await;
+        let attempt = runtime::timeout(limit, runtime::connect(address)).await;
         match attempt.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => {
                 // Without it a request that is written in two pieces waits for an acknowledgement in between.

@@ -10,8 +10,8 @@ use http_body_util::Full;
 use hyper::client::conn::http1;
 use lease_core::MonoTime;
 
-use crate::clock::Clock;
-use crate::rt;
+use lease_core::driver::Clock;
+use crate::runtime;
 
 /// The sending end of a connection. Dropping it closes the connection, at once if a request is under way.
 pub(super) type Sender = http1::SendRequest<Full<Bytes>>;
@@ -21,8 +21,8 @@ pub(super) const IDLE_CONNECTIONS: usize = 4;
 /// Connections that were idle for longer are not used again. The clock counts the time that the machine
 /// sleeps: after that, connections that only look open are left behind.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// A connection whose response was read to its end is ready within microseconds, unless the server answered
-/// before it had read the request.
+/// A connection whose response was read to its end is ready within microseconds. One that is not, as when
+/// async-std's threads are all taken, is given up: a fresh connection needs none of them.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The idle connections to one origin: all were verified for the very name that requests are for.
@@ -57,7 +57,7 @@ impl Pool {
         loop {
             let mut sender = self.pop()?;
             let ready = poll_fn(|context| sender.poll_ready(context));
-            if let Some(Ok(())) = rt::timeout(PATIENCE, ready).await {
+            if let Some(Ok(())) = runtime::timeout(PATIENCE, ready).await {
                 return Some(sender);
             }
         }
@@ -77,6 +77,12 @@ impl Pool {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.idle().len()
+    }
+
+    /// Those of them that are not known to be closed.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> usize {
+        self.idle().iter().filter(|idle| !idle.sender.is_closed()).count()
     }
 }
 
