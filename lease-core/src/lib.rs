@@ -106,6 +106,8 @@
 mod attempts;
 mod config;
 pub mod credentials;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod event;
 mod identifiers;
 mod input;

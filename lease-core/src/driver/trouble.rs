@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::chain;
-use crate::transport::SendError;
+use super::error::chain;
+use super::transport::SendError;
 
 #[derive(Debug, Default)]
 pub(crate) struct LastTrouble(Mutex<Option<Arc<str>>>);

@@ -5,10 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lease_core::FencingToken;
-
-use crate::error::Interrupted;
-use crate::terms::{End, Signals};
+use super::error::Interrupted;
+use super::terms::{End, Signals};
+use crate::FencingToken;
 
 /// Runs `work` until it is done or the term is over, whichever is first.
 ///

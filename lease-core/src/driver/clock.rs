@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lease_core::{MonoTime, Now, WallTime};
+use crate::{MonoTime, Now, WallTime};
 
-/// Where a [`Lease`](crate::Lease) gets its time from. [`SystemClock`] unless a test says otherwise.
+/// Where a [`Lease`](super::Lease) gets its time from. [`SystemClock`] unless a test says otherwise.
 ///
 /// `now` is called by the driver for every input and by every
-/// [`check_alive`](crate::Lease::check_alive), from any thread: it must be quick and must not block.
+/// [`check_alive`](super::Lease::check_alive), from any thread: it must be quick and must not block.
 pub trait Clock: Send + Sync + 'static {
     /// Both clocks, sampled together. The monotonic one must never go backwards and must count the time
     /// that the machine spends suspended.

@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lease_core::recording::{Ring, Start};
-use lease_core::{Input, Now, Output};
-use tokio::runtime::Handle;
-
-use crate::blocking::try_spawn;
+use super::runtime::Runtime;
+use crate::recording::{Ring, Start};
+use crate::{Input, Now, Output};
 
 /// A lease that is lost again and again must not fill the disk.
 const MOST_FILES: u32 = 16;
@@ -18,12 +16,12 @@ const MOST_FILES: u32 = 16;
 /// What the flight recorder keeps, and when it writes it to a file. Default: the latest 4096 inputs with
 /// their outputs, 8 MiB at most, and no files.
 ///
-/// A recording can be [replayed](lease_core::recording::Recording::replay) bit for bit as long as it starts
+/// A recording can be [replayed](crate::recording::Recording::replay) bit for bit as long as it starts
 /// where the holder started. In the steady state two inputs come per `renew_interval`, so the default reaches
 /// back almost three hours with a ttl of 15 s; later it is a listing of the latest inputs and outputs, and
 /// says how many are missing. Give it more room to keep a longer life replayable.
 ///
-/// There are no secrets in a recording: see [`lease_core::recording`].
+/// There are no secrets in a recording: see [`crate::recording`].
 #[derive(Clone, Debug)]
 pub struct RecorderConfig {
     inputs: usize,
@@ -99,12 +97,12 @@ impl Recorder {
         self.with_ring(|ring| ring.output(output));
     }
 
-    pub(crate) fn lost(self: &Arc<Self>) {
-        self.write_file(self.config.on_loss.as_deref(), "loss");
+    pub(crate) fn lost(self: &Arc<Self>, runtime: &dyn Runtime) {
+        self.write_file(runtime, self.config.on_loss.as_deref(), "loss");
     }
 
-    pub(crate) fn panicked(self: &Arc<Self>) {
-        self.write_file(self.config.on_panic.as_deref(), "panic");
+    pub(crate) fn panicked(self: &Arc<Self>, runtime: &dyn Runtime) {
+        self.write_file(runtime, self.config.on_panic.as_deref(), "panic");
     }
 
     pub(crate) fn dump(&self, mut writer: impl Write) -> io::Result<()> {
@@ -121,8 +119,8 @@ impl Recorder {
         Some(work(&mut ring))
     }
 
-    fn write_file(self: &Arc<Self>, directory: Option<&Path>, cause: &str) {
-        let (Some(directory), Ok(runtime)) = (directory, Handle::try_current()) else {
+    fn write_file(self: &Arc<Self>, runtime: &dyn Runtime, directory: Option<&Path>, cause: &str) {
+        let Some(directory) = directory else {
             return;
         };
         let number = self.files.fetch_add(1, Ordering::Relaxed);
@@ -131,11 +129,11 @@ impl Recorder {
         }
         let path = directory.join(format!("{}-{number}-{cause}.jsonl", self.name));
         let recorder = Arc::clone(self);
-        try_spawn(&runtime, move || {
+        runtime.spawn_blocking(Box::new(move || {
             // A recorder that cannot write must not be one more thing that goes wrong.
             if let Ok(file) = OpenOptions::new().write(true).create_new(true).open(path) {
                 let _ = recorder.dump(file);
             }
-        });
+        }));
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use lease_core::Failure;
 use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, ServerUrl};
+use lease_core::driver::{
+    BoxFuture, Call, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport, client_config,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Request, Response};
 
-use super::{BoxFuture, Call, SendError, Transport, tls};
-use crate::clock::{Clock, SystemClock};
-use crate::credentials::Rotating;
-use crate::error::SetupError;
+use crate::runtime::TokioRuntime;
 
 /// A TCP connection and its TLS handshake together must not take longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,6 +46,7 @@ pub struct ReqwestTransportBuilder {
     proxy: Option<String>,
     rotation: RotationPolicy,
     clock: Arc<dyn Clock>,
+    runtime: Arc<dyn Runtime>,
 }
 
 impl ReqwestTransport {
@@ -56,6 +57,7 @@ impl ReqwestTransport {
             proxy: None,
             rotation: RotationPolicy::default(),
             clock: Arc::new(SystemClock),
+            runtime: Arc::new(TokioRuntime::default()),
         }
     }
 
@@ -91,6 +93,12 @@ impl ReqwestTransportBuilder {
         self
     }
 
+    /// Another runtime to read files on. Default: the tokio runtime that a request is sent on.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.runtime = Arc::new(runtime);
+        self
+    }
+
     /// Reads the files of the credentials, here and now, and builds the HTTP client.
     ///
     /// # Errors
@@ -100,7 +108,7 @@ impl ReqwestTransportBuilder {
     pub fn build(self) -> Result<ReqwestTransport, SetupError> {
         let proxy = self.proxy.map(|url| Proxy::all(url).map_err(client_error)).transpose()?;
         let build = move |credentials: &Credentials| client(credentials, proxy.clone());
-        let rotating = Rotating::start(self.source, self.rotation, self.clock, build)?;
+        let rotating = Rotating::start(self.source, self.rotation, self.clock, self.runtime, build)?;
         let server = rotating.current().0.server().clone();
         Ok(ReqwestTransport { rotating: Arc::new(rotating), server })
     }
@@ -118,7 +126,7 @@ fn client(credentials: &Credentials, proxy: Option<Proxy>) -> Result<Client, Set
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(concat!("lease-tokio/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(tls::client_config(credentials).map_err(SetupError::Tls)?);
+        .tls_backend_preconfigured(client_config(credentials).map_err(SetupError::Tls)?);
     let builder = match proxy {
         Some(_) if !credentials.server().is_https() => return Err(SetupError::ProxyWithoutTls),
         Some(proxy) => builder.proxy(proxy),

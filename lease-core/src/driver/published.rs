@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lease_core::{FencingToken, Held, MonoTime};
+use crate::{FencingToken, Held, MonoTime};
 
 /// The current term, published by the driver and read from anywhere.
 ///

@@ -4,23 +4,24 @@
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lease_core::{
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_channel::oneshot;
+use futures_core::Stream as _;
+
+use super::recorder::Recorder;
+use super::runtime::{BoxFuture, timeout, yield_now};
+use super::terms::{LOOK_AT_THE_CLOCK, Signals};
+use super::transport::{Call, SendError, Transport};
+use super::trouble::LastTrouble;
+use crate::{
     Action, AttemptOutcome, Command as Attempt, Event, Failure, Input, MonoTime, Now, Output, ReleaseOutcome,
     RequestId,
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet, yield_now};
-use tokio::time::{sleep, timeout};
-
-use crate::recorder::Recorder;
-use crate::terms::{LOOK_AT_THE_CLOCK, Signals};
-use crate::transport::{Call, SendError, Transport};
-use crate::trouble::LastTrouble;
 
 /// What a handle asks for. The answer goes to everybody who asked for the same thing.
 pub(crate) enum Command {
@@ -37,14 +38,13 @@ const LONGEST_NAP: Duration = Duration::from_secs(3600);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Driver {
-    machine: lease_core::Lease,
+    machine: crate::Lease,
     transport: Arc<dyn Transport>,
     signals: Arc<Signals>,
     recorder: Arc<Recorder>,
     trouble: Arc<LastTrouble>,
-    commands: mpsc::UnboundedReceiver<Command>,
-    requests: JoinSet<Input>,
-    in_flight: Vec<InFlight>,
+    commands: UnboundedReceiver<Command>,
+    requests: Vec<Request>,
     try_acquire: Vec<oneshot::Sender<AttemptOutcome>>,
     campaign: Vec<oneshot::Sender<AttemptOutcome>>,
     release: Vec<oneshot::Sender<ReleaseOutcome>>,
@@ -54,19 +54,27 @@ pub(crate) struct Driver {
     stopping: bool,
 }
 
-struct InFlight {
+/// A request, or a refresh of the credentials, that is under way: one of each at most, and a watch.
+struct Request {
     id: RequestId,
-    task: AbortHandle,
+    work: BoxFuture<'static, Input>,
+}
+
+/// What the driver waits for.
+enum Happening {
+    Command(Option<Command>),
+    Done(Input),
+    Nap,
 }
 
 impl Driver {
     pub(crate) fn new(
-        machine: lease_core::Lease,
+        machine: crate::Lease,
         transport: Arc<dyn Transport>,
         signals: Arc<Signals>,
         recorder: Arc<Recorder>,
         trouble: Arc<LastTrouble>,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: UnboundedReceiver<Command>,
     ) -> Self {
         Self {
             machine,
@@ -75,8 +83,7 @@ impl Driver {
             recorder,
             trouble,
             commands,
-            requests: JoinSet::new(),
-            in_flight: Vec::new(),
+            requests: Vec::new(),
             try_acquire: Vec::new(),
             campaign: Vec::new(),
             release: Vec::new(),
@@ -90,7 +97,7 @@ impl Driver {
         let signals = Arc::clone(&self.signals);
         let recorder = Arc::clone(&self.recorder);
         if !finishes_without_panic(self.drive()).await {
-            recorder.panicked();
+            recorder.panicked(&*signals.runtime);
         }
         signals.outlive().await;
     }
@@ -108,14 +115,34 @@ impl Driver {
                 yield_now().await;
                 continue;
             }
-            let nap = self.nap(now, wake);
-            tokio::select! {
-                biased;
-                command = self.commands.recv(), if !self.stopping => self.command(command),
-                Some(done) = self.requests.join_next_with_id(), if !self.requests.is_empty() => self.done(done),
-                () = sleep(nap) => {}
+            let mut nap = self.signals.runtime.sleep(self.nap(now, wake));
+            match poll_fn(|context| self.poll(context, &mut nap)).await {
+                Happening::Command(command) => self.command(command),
+                Happening::Done(input) => self.feed(self.signals.clock.now(), input),
+                Happening::Nap => {}
             }
         }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, nap: &mut BoxFuture<'static, ()>) -> Poll<Happening> {
+        if !self.stopping
+            && let Poll::Ready(command) = Pin::new(&mut self.commands).poll_next(context)
+        {
+            return Poll::Ready(Happening::Command(command));
+        }
+        for at in 0..self.requests.len() {
+            let Request { id, work } = &mut self.requests[at];
+            let id = *id;
+            let input = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+                Ok(Poll::Pending) => continue,
+                Ok(Poll::Ready(input)) => input,
+                // A transport that panics has told nothing about the request.
+                Err(_) => Input::Failed { id, failure: Failure::Unknown },
+            };
+            drop_quietly(self.requests.swap_remove(at));
+            return Poll::Ready(Happening::Done(input));
+        }
+        nap.as_mut().poll(context).map(|()| Happening::Nap)
     }
 
     fn nap(&self, now: Now, wake: Option<MonoTime>) -> Duration {
@@ -153,18 +180,19 @@ impl Driver {
             }
             Action::OpenWatch { id, .. } => {
                 // The machine opens none yet. Saying so is better than letting it wait.
-                self.spawn(id, async move { Input::WatchClosed { id } });
+                self.start(id, async move { Input::WatchClosed { id } });
             }
             Action::Abort { id } => {
-                if let Some(at) = self.in_flight.iter().position(|entry| entry.id == id) {
-                    self.in_flight.swap_remove(at).task.abort();
+                if let Some(at) = self.requests.iter().position(|request| request.id == id) {
+                    drop_quietly(self.requests.swap_remove(at));
                 }
             }
             Action::RefreshCredentials { id } => {
                 let transport = Arc::clone(&self.transport);
-                self.spawn(id, async move {
+                let runtime = Arc::clone(&self.signals.runtime);
+                self.start(id, async move {
                     // Whatever came of it, the next request will tell.
-                    let _ = timeout(REFRESH_TIMEOUT, transport.refresh_credentials()).await;
+                    let _ = timeout(&*runtime, REFRESH_TIMEOUT, transport.refresh_credentials()).await;
                     Input::CredentialsReady { id }
                 });
             }
@@ -174,11 +202,12 @@ impl Driver {
     fn send(&mut self, id: RequestId, call: Call) {
         let transport = Arc::clone(&self.transport);
         let trouble = Arc::clone(&self.trouble);
-        self.spawn(id, async move {
-            match timeout(call.time_left, transport.send(call)).await {
-                Ok(Ok(response)) => Input::Response { id, response },
-                Ok(Err(error)) => failed(id, &error, &trouble),
-                Err(_) => failed(
+        let runtime = Arc::clone(&self.signals.runtime);
+        self.start(id, async move {
+            match timeout(&*runtime, call.time_left, transport.send(call)).await {
+                Some(Ok(response)) => Input::Response { id, response },
+                Some(Err(error)) => failed(id, &error, &trouble),
+                None => failed(
                     id,
                     &SendError::new(Failure::Unknown, "the server did not answer in time"),
                     &trouble,
@@ -187,24 +216,8 @@ impl Driver {
         });
     }
 
-    fn spawn(&mut self, id: RequestId, work: impl Future<Output = Input> + Send + 'static) {
-        let task = self.requests.spawn(work);
-        self.in_flight.push(InFlight { id, task });
-    }
-
-    fn done(&mut self, done: Result<(Id, Input), JoinError>) {
-        let (task, input) = match done {
-            Ok((task, input)) => (task, Some(input)),
-            Err(error) => (error.id(), None),
-        };
-        let Some(at) = self.in_flight.iter().position(|entry| entry.task.id() == task) else {
-            return; // Aborted: the machine does not want it any more.
-        };
-        let id = self.in_flight.swap_remove(at).id;
-        // A transport that panics has told nothing about the request.
-        let input = input.unwrap_or(Input::Failed { id, failure: Failure::Unknown });
-        let now = self.signals.clock.now();
-        self.feed(now, input);
+    fn start(&mut self, id: RequestId, work: impl Future<Output = Input> + Send + 'static) {
+        self.requests.push(Request { id, work: Box::pin(work) });
     }
 
     fn command(&mut self, command: Option<Command>) {
@@ -261,7 +274,7 @@ impl Driver {
                 self.releasing = false;
                 answer(&mut self.release, outcome);
             }
-            Event::Lost { .. } => self.recorder.lost(),
+            Event::Lost { .. } => self.recorder.lost(&*self.signals.runtime),
             _ => {}
         }
         self.signals.tell(event);
@@ -275,7 +288,7 @@ fn failed(id: RequestId, error: &SendError, trouble: &LastTrouble) -> Input {
 
 /// Joins those who wait. Whoever does not wait any more makes room first, so the list cannot grow without bound.
 fn add<T>(waiting: &mut Vec<oneshot::Sender<T>>, answer: oneshot::Sender<T>) {
-    waiting.retain(|answer| !answer.is_closed());
+    waiting.retain(|answer| !answer.is_canceled());
     waiting.push(answer);
 }
 
@@ -284,6 +297,11 @@ fn answer<T: Clone>(waiting: &mut Vec<oneshot::Sender<T>>, outcome: &T) {
         // Whoever dropped its future does not want to know.
         let _ = answer.send(outcome.clone());
     }
+}
+
+/// A transport's future may panic when it is dropped, too.
+fn drop_quietly(request: Request) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(request)));
 }
 
 async fn finishes_without_panic(work: impl Future<Output = ()>) -> bool {

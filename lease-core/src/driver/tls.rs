@@ -3,16 +3,24 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use lease_core::credentials::{CaBundle, ClientCertificate, Credentials};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-/// Verification is always on. The crypto provider is named here: nothing is asked of, or left in, the
+use crate::credentials::{CaBundle, ClientCertificate, Credentials};
+
+/// What rustls needs to talk to the credentials' server as the credentials' user. With the feature `rustls`.
+///
+/// Verification is always on. A given CA is trusted and nobody else; without one the platform's roots are.
+/// The crypto provider is named here: nothing is asked of, or left in, the
 /// process-wide default, which is the application's.
-pub(super) fn client_config(credentials: &Credentials) -> Result<ClientConfig, Box<dyn Error + Send + Sync>> {
+///
+/// # Errors
+///
+/// Certificates or keys that rustls cannot use, or a platform whose roots cannot be read.
+pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, Box<dyn Error + Send + Sync>> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let builder = trust(builder, credentials)?;

@@ -6,10 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lease_core::LostReason;
-use tokio::runtime::Handle;
-
-use crate::blocking::try_spawn;
+use super::runtime::Runtime;
+use crate::LostReason;
 
 type Handler = Box<dyn FnMut(&LostReason) + Send>;
 
@@ -66,17 +64,14 @@ impl Subscribers {
     }
 
     /// Has every handler told on a thread for blocking work, each on its own, and waits for none.
-    pub(crate) fn lost(&self, reason: &LostReason) {
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
+    pub(crate) fn lost(&self, runtime: &dyn Runtime, reason: &LostReason) {
         let subscribers: Vec<_> = lock(&self.list).subscribers.values().cloned().collect();
         for subscriber in subscribers {
             if !subscriber.push(reason.clone()) {
                 continue;
             }
             let teller = Arc::clone(&subscriber);
-            if !try_spawn(&runtime, move || teller.tell()) {
+            if !runtime.spawn_blocking(Box::new(move || teller.tell())) {
                 // The loss waits for the next one, to be told with it.
                 lock(&subscriber.losses).telling = false;
             }
@@ -119,7 +114,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A handler's registration with [`Lease::on_lost`](crate::Lease::on_lost).
+/// A handler's registration with [`Lease::on_lost`](super::Lease::on_lost).
 ///
 /// Dropping it unregisters the handler, and so does [`unregister`](Self::unregister);
 /// [`forget`](Self::forget) keeps the handler for as long as the lease lives. A handler that was
@@ -160,14 +155,51 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::driver::BoxFuture;
 
     const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A pool of two threads for blocking work, and nothing else.
+    struct TwoThreads(mpsc::Sender<Box<dyn FnOnce() + Send>>);
+
+    impl TwoThreads {
+        fn start() -> Self {
+            let (sender, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+            let work = Arc::new(Mutex::new(work));
+            for _ in 0..2 {
+                let work = Arc::clone(&work);
+                std::thread::spawn(move || {
+                    loop {
+                        let next = lock(&work).recv();
+                        match next {
+                            Ok(next) => next(),
+                            Err(_) => return,
+                        }
+                    }
+                });
+            }
+            Self(sender)
+        }
+    }
+
+    impl Runtime for TwoThreads {
+        fn spawn(&self, _: BoxFuture<'static, ()>) {
+            unreachable!("no tasks here");
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            unreachable!("no timers here");
+        }
+
+        fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> bool {
+            self.0.send(work).is_ok()
+        }
+    }
 
     /// With two threads for blocking work, a handler that hangs leaves one to the other, whatever is lost.
     #[test]
     fn a_handler_that_hangs_takes_one_thread_and_hears_the_latest_losses_in_order() {
-        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).build().unwrap();
-        let _within = runtime.enter();
+        let runtime = TwoThreads::start();
         let subscribers = Arc::new(Subscribers::default());
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = mpsc::channel();
@@ -182,12 +214,12 @@ mod tests {
         let (quick, quick_heard) = mpsc::channel();
         subscribers.add(Box::new(move |reason| drop(quick.send(reason.clone())))).forget();
 
-        subscribers.lost(&LostReason::Deleted);
+        subscribers.lost(&runtime, &LostReason::Deleted);
         has_started.recv_timeout(PATIENCE).unwrap();
         assert_eq!(quick_heard.recv_timeout(PATIENCE), Ok(LostReason::Deleted));
         for round in 0..40 {
             let reason = if round % 2 == 0 { LostReason::Twin } else { LostReason::Cleared };
-            subscribers.lost(&reason);
+            subscribers.lost(&runtime, &reason);
             assert_eq!(quick_heard.recv_timeout(PATIENCE), Ok(reason), "round {round}");
         }
         drop(release);

@@ -4,16 +4,16 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use lease_core::credentials::CredentialError;
-use lease_core::{LostReason, Problem};
+use crate::credentials::CredentialError;
+use crate::{LostReason, Problem};
 
-/// Why a [`Lease`](crate::Lease) could not be set up. Nothing was sent.
+/// Why a [`Lease`](super::Lease) could not be set up. Nothing was sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// `spawn` was called outside of a tokio runtime.
+    /// `spawn` was called outside of a runtime that has to be entered first, as tokio's.
     NoRuntime,
-    /// The tokio runtime has no timers: build it with `enable_time` (or `enable_all`).
+    /// The runtime has no timers: tokio's are built with `enable_time` (or `enable_all`).
     NoTimers,
     /// The operating system gave no random bytes to seed the holder with.
     NoRandomness(io::Error),
@@ -30,10 +30,8 @@ pub enum SetupError {
 impl fmt::Display for SetupError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRuntime => formatter.write_str("a lease must be spawned inside of a tokio runtime"),
-            Self::NoTimers => {
-                formatter.write_str("the tokio runtime has no timers: enable them in its builder")
-            }
+            Self::NoRuntime => formatter.write_str("a lease must be spawned inside of a running runtime"),
+            Self::NoTimers => formatter.write_str("the runtime has no timers: enable them in its builder"),
             Self::NoRandomness(_) => formatter.write_str("the operating system gave no random bytes"),
             Self::Credentials(_) => formatter.write_str("the credentials cannot be used"),
             Self::ProxyWithoutTls => formatter.write_str("a proxy may only stand before a server with https"),
@@ -81,7 +79,7 @@ impl Error for AcquireError {}
 /// The lease's driver has stopped: after a shutdown, with its runtime, or because it panicked.
 ///
 /// Nothing is held any more at the latest when the last term's deadline has passed, and
-/// [`check_alive`](crate::Lease::check_alive) says so.
+/// [`check_alive`](super::Lease::check_alive) says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -93,7 +91,7 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
-/// Why [`while_held`](crate::Lease::while_held) gave its work up.
+/// Why [`while_held`](super::Lease::while_held) gave its work up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Interrupted {
@@ -127,7 +125,6 @@ fn describe(reason: &LostReason) -> String {
         LostReason::Expired { last: Some(problem) } => format!("it expired; the last trouble was: {problem}"),
         LostReason::Expired { last: None } => "it expired".to_owned(),
         LostReason::Clock => "the wall clock stepped back".to_owned(),
-        _ => format!("{reason:?}"),
     }
 }
 

@@ -1,43 +1,76 @@
 //! From a configuration to a running holder.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
-use std::{fmt, io};
 
-use lease_core::credentials::CredentialSource;
-use lease_core::recording::Start;
-use lease_core::{Config, Seed};
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
+use futures_channel::mpsc;
 
-use crate::clock::{Clock, SystemClock};
-use crate::credentials::in_cluster;
-use crate::driver::Driver;
-use crate::error::SetupError;
-use crate::handle::{Lease, Shared};
-use crate::recorder::{Recorder, RecorderConfig};
-use crate::terms::Signals;
-use crate::transport::{ReqwestTransport, Transport};
-use crate::trouble::LastTrouble;
+use super::clock::{Clock, SystemClock};
+use super::credentials::in_cluster;
+use super::error::SetupError;
+use super::handle::{Lease, Shared};
+use super::recorder::{Recorder, RecorderConfig};
+use super::run::Driver;
+use super::runtime::Runtime;
+use super::terms::Signals;
+use super::transport::Transport;
+use super::trouble::LastTrouble;
+use crate::credentials::CredentialSource;
+use crate::recording::Start;
+use crate::{Config, Seed};
+
+/// A runtime and an HTTP client: what makes a [`Lease`] of this module an adapter's.
+///
+/// A type that stands for the adapter, usually an empty `enum`; nothing of it is ever made.
+pub trait Adapter: Sized + 'static {
+    /// The runtime that holders run on unless [`Builder::runtime`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::NoRuntime`] or [`SetupError::NoTimers`] where there is none to run on.
+    fn runtime() -> Result<Arc<dyn Runtime>, SetupError>;
+
+    /// The HTTP client that is used unless [`Builder::transport`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with credentials, TLS, proxy.
+    fn transport(setup: TransportSetup) -> Result<Arc<dyn Transport>, SetupError>;
+}
+
+/// What a transport is made from. Given to [`Adapter::transport`].
+#[non_exhaustive]
+pub struct TransportSetup {
+    /// Whom to talk to, whom to trust, and who we are.
+    pub credentials: CredentialSource,
+    /// The proxy that was asked for. Refused with an error, or honoured; never ignored.
+    pub proxy: Option<String>,
+    /// Tells when files are due to be read again.
+    pub clock: Arc<dyn Clock>,
+    /// Reads them.
+    pub runtime: Arc<dyn Runtime>,
+}
 
 /// How many events wait for a slow reader of [`Lease::events`].
 const EVENTS: usize = 256;
 
 /// Sets up a holder. From [`Lease::builder`]; ends with [`spawn`](Self::spawn).
 #[must_use = "a builder does nothing until `spawn`"]
-pub struct Builder {
+pub struct Builder<A> {
     config: Config,
     credentials: Option<CredentialSource>,
     transport: Option<Arc<dyn Transport>>,
     proxy: Option<String>,
     clock: Arc<dyn Clock>,
+    runtime: Option<Arc<dyn Runtime>>,
     seed: Option<Seed>,
     recorder: RecorderConfig,
+    adapter: PhantomData<fn() -> A>,
 }
 
-impl Builder {
+impl<A: Adapter> Builder<A> {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
@@ -45,8 +78,10 @@ impl Builder {
             transport: None,
             proxy: None,
             clock: Arc::new(SystemClock),
+            runtime: None,
             seed: None,
             recorder: RecorderConfig::default(),
+            adapter: PhantomData,
         }
     }
 
@@ -76,6 +111,12 @@ impl Builder {
         self
     }
 
+    /// Another runtime, for example a test's. Default: the adapter's.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.runtime = Some(Arc::new(runtime));
+        self
+    }
+
     /// Seeds jitter and nonce. Default: drawn from the operating system, which is right everywhere but in
     /// tests: two holders with equal seeds and equal identities cannot tell each other's records apart.
     pub fn seed(mut self, seed: Seed) -> Self {
@@ -89,32 +130,42 @@ impl Builder {
         self
     }
 
-    /// Starts the holder's task on the current tokio runtime. Nothing is sent until a command comes.
+    /// Starts the holder's task. Nothing is sent until a command comes.
     ///
-    /// Reads the files of the credentials, here and now. The runtime needs its I/O driver and its timers;
-    /// either flavour will do.
+    /// Reads the files of the credentials, here and now.
     ///
     /// # Errors
     ///
-    /// [`SetupError::NoRuntime`] outside of a runtime; and whatever is wrong with credentials, TLS, proxy.
-    pub fn spawn(self) -> Result<Lease, SetupError> {
-        let runtime = Handle::try_current().map_err(|_| SetupError::NoRuntime)?;
-        has_timers()?;
+    /// [`SetupError::NoRuntime`] and [`SetupError::NoTimers`] where the adapter's runtime has to be entered
+    /// first and is not, or lacks timers; and whatever is wrong with credentials, TLS, proxy.
+    pub fn spawn(self) -> Result<Lease<A>, SetupError> {
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None => A::runtime()?,
+        };
         let seed = match self.seed {
             Some(seed) => seed,
             None => random_seed()?,
         };
-        let transport = match &self.transport {
-            Some(transport) => Arc::clone(transport),
-            None => Arc::new(self.default_transport()?),
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => A::transport(TransportSetup {
+                credentials: match self.credentials {
+                    Some(source) => source,
+                    None => in_cluster()?,
+                },
+                proxy: self.proxy,
+                clock: Arc::clone(&self.clock),
+                runtime: Arc::clone(&runtime),
+            })?,
         };
         let now = self.clock.now();
         let start = Start { config: self.config.clone(), seed, now };
         let machine = start.machine();
         let recorder = Arc::new(Recorder::new(self.recorder, start));
-        let signals = Arc::new(Signals::new(self.clock, EVENTS));
+        let signals = Arc::new(Signals::new(self.clock, runtime, EVENTS));
         let trouble = Arc::new(LastTrouble::default());
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let (commands, inbox) = mpsc::unbounded();
         let driver = Driver::new(
             machine,
             transport,
@@ -123,24 +174,12 @@ impl Builder {
             Arc::clone(&trouble),
             inbox,
         );
-        runtime.spawn(driver.run());
+        signals.runtime.spawn(Box::pin(driver.run()));
         Ok(Lease::new(Shared { config: self.config, commands, signals, recorder, trouble }))
-    }
-
-    fn default_transport(&self) -> Result<ReqwestTransport, SetupError> {
-        let source = match &self.credentials {
-            Some(source) => source.clone(),
-            None => in_cluster()?,
-        };
-        let mut transport = ReqwestTransport::builder(source).clock(Arc::clone(&self.clock));
-        if let Some(proxy) = &self.proxy {
-            transport = transport.proxy(proxy);
-        }
-        transport.build()
     }
 }
 
-impl fmt::Debug for Builder {
+impl<A> fmt::Debug for Builder<A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither credentials nor the proxy's address, which can carry a password.
         formatter
@@ -151,14 +190,18 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// tokio has no other way to ask than to try: without timers `sleep` panics.
-fn has_timers() -> Result<(), SetupError> {
-    catch_unwind(AssertUnwindSafe(|| drop(sleep(Duration::ZERO)))).map_err(|_| SetupError::NoTimers)
-}
-
 fn random_seed() -> Result<Seed, SetupError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| SetupError::NoRandomness(io::Error::other(error.to_string())))?;
     Ok(Seed(u128::from_le_bytes(bytes)))
+}
+
+impl fmt::Debug for TransportSetup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TransportSetup")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
 }

@@ -1,29 +1,22 @@
 //! The seam between the driver and an HTTP client.
 
-mod reqwest;
-mod tls;
-
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lease_core::Failure;
 
-pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
+use super::runtime::BoxFuture;
+use crate::Failure;
 
-/// A boxed future, as [`Transport`]'s methods return it.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Carries requests to one API server. [`ReqwestTransport`] unless a test or another HTTP client is plugged
-/// in with [`Builder::transport`](crate::Builder::transport).
+/// Carries requests to one API server. The adapter's own unless a test or another HTTP client is plugged in with
+/// [`Builder::transport`](super::Builder::transport).
 ///
 /// A transport adds origin and authorization, and nothing else: it follows no redirect, retries nothing,
 /// and hands every status back as a response. Dropping a future that it returned gives the request up and
-/// must not let its response be taken for another request's.
+/// must not let its response be taken for another request's. The futures are polled by the holder's own task:
+/// they must not block their thread.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and reads the whole response.
     fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>>;

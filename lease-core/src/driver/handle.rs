@@ -3,26 +3,28 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_core::{
+use async_broadcast::RecvError;
+use futures_channel::{mpsc, oneshot};
+
+use super::builder::{Adapter, Builder};
+use super::error::{AcquireError, Interrupted, SetupError, Stopped};
+use super::recorder::Recorder;
+use super::run::Command;
+use super::scope;
+use super::subscribers::Subscription;
+use super::terms::Signals;
+use super::trouble::LastTrouble;
+use crate::{
     AttemptOutcome, Config, Denial, Event, FencingToken, Held, LostReason, MonoTime, ReleaseOutcome,
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
-
-use crate::builder::Builder;
-use crate::driver::Command;
-use crate::error::{AcquireError, Interrupted, SetupError, Stopped};
-use crate::recorder::Recorder;
-use crate::scope;
-use crate::subscribers::Subscription;
-use crate::terms::Signals;
-use crate::trouble::LastTrouble;
 
 /// A handle on one holder of one lease. Cloning it is cheap; all clones speak for the same holder.
 ///
-/// The holder itself is a task on the tokio runtime. It outlives every future that a handle returns:
+/// The holder itself is a task on the runtime. It outlives every future that a handle returns:
 /// **dropping a future loses nothing and cancels nothing**. An [`acquire`](Self::acquire) whose future was
 /// dropped goes on, and if it succeeds the lease is held and renewed: [`check_alive`](Self::check_alive)
 /// says so, the next `acquire` answers at once, and [`release`](Self::release) ends it.
@@ -34,9 +36,15 @@ use crate::trouble::LastTrouble;
 ///
 /// If the runtime is shut down or the holder's task panics, it is the same: nothing renews any more, and
 /// `check_alive` turns false by the clock.
-#[derive(Clone)]
-pub struct Lease {
+pub struct Lease<A> {
     shared: Arc<Shared>,
+    adapter: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for Lease<A> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), adapter: PhantomData }
+    }
 }
 
 /// Dropped with the last handle. The driver must not keep it alive: it stops when `commands` closes.
@@ -68,13 +76,13 @@ impl Attempt {
     }
 }
 
-impl Lease {
+impl<A: Adapter> Lease<A> {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), adapter: PhantomData }
     }
 
     /// Starts to set up a holder.
-    pub fn builder(config: Config) -> Builder {
+    pub fn builder(config: Config) -> Builder<A> {
         Builder::new(config)
     }
 
@@ -92,7 +100,7 @@ impl Lease {
     ///
     /// Conflicts and transient trouble are retried up to `acquire_retries` times. Attempts that overlap are
     /// one attempt with one answer. While a release is under way the attempt waits for its end. Under
-    /// [`ReleasePolicy::Vacate`](lease_core::ReleasePolicy::Vacate) the answer can take a quarantine.
+    /// [`ReleasePolicy::Vacate`](crate::ReleasePolicy::Vacate) the answer can take a quarantine.
     ///
     /// # Errors
     ///
@@ -141,7 +149,7 @@ impl Lease {
         command: fn(oneshot::Sender<AttemptOutcome>) -> Command,
     ) -> Result<AttemptOutcome, AcquireError> {
         let (answer, outcome) = oneshot::channel();
-        self.shared.commands.send(command(answer)).map_err(|_| AcquireError::Stopped)?;
+        self.shared.commands.unbounded_send(command(answer)).map_err(|_| AcquireError::Stopped)?;
         outcome.await.map_err(|_| AcquireError::Stopped)
     }
 
@@ -199,7 +207,7 @@ impl Lease {
     /// A release is no loss: the future then waits for the loss of a later term. It does not keep the lease
     /// alive and resolves also when the holder's task is gone and the term has run out. Once that task has
     /// stopped and no term is left to lose, it waits for ever.
-    pub fn lost(&self) -> impl Future<Output = LostReason> + Send + use<> {
+    pub fn lost(&self) -> impl Future<Output = LostReason> + Send + use<A> {
         Arc::clone(&self.shared.signals).lost()
     }
 
@@ -240,7 +248,7 @@ impl Lease {
     /// # Errors
     ///
     /// [`Stopped`] when the holder's task is gone: then the record expires by itself.
-    pub fn release(&self) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<> {
+    pub fn release(&self) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<A> {
         self.give_back(Command::Release)
     }
 
@@ -250,17 +258,17 @@ impl Lease {
     /// # Errors
     ///
     /// [`Stopped`] when the holder's task was gone already.
-    pub fn shutdown(self) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<> {
+    pub fn shutdown(self) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<A> {
         self.give_back(Command::Shutdown)
     }
 
     fn give_back(
         &self,
         command: fn(oneshot::Sender<ReleaseOutcome>) -> Command,
-    ) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<> {
+    ) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<A> {
         let (answer, outcome) = oneshot::channel();
         self.shared.signals.published.release_asked();
-        let sent = self.shared.commands.send(command(answer)).map_err(|_| Stopped);
+        let sent = self.shared.commands.unbounded_send(command(answer)).map_err(|_| Stopped);
         async move {
             sent?;
             outcome.await.map_err(|_| Stopped)
@@ -269,7 +277,7 @@ impl Lease {
 
     /// Everything that the holder tells from now on, for logs and metrics.
     pub fn events(&self) -> Events {
-        Events { receiver: self.shared.signals.events.subscribe(), missed: 0 }
+        Events { receiver: self.shared.signals.events(), missed: 0 }
     }
 
     /// The configuration.
@@ -283,8 +291,8 @@ impl Lease {
         self.shared.trouble.get()
     }
 
-    /// Writes what the flight recorder has kept: see [`RecorderConfig`](crate::RecorderConfig) and, for the
-    /// format and how to replay it, [`lease_core::recording`].
+    /// Writes what the flight recorder has kept: see [`RecorderConfig`](super::RecorderConfig) and, for the
+    /// format and how to replay it, [`crate::recording`].
     ///
     /// # Errors
     ///
@@ -294,14 +302,14 @@ impl Lease {
     }
 }
 
-impl fmt::Debug for Lease {
+impl<A> fmt::Debug for Lease<A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Lease")
-            .field("namespace", &self.config().namespace())
-            .field("name", &self.config().name())
-            .field("identity", &self.config().identity().as_str())
-            .field("held", &self.held())
+            .field("namespace", &self.shared.config.namespace())
+            .field("name", &self.shared.config.name())
+            .field("identity", &self.shared.config.identity().as_str())
+            .field("held", &self.shared.signals.held())
             .finish_non_exhaustive()
     }
 }
@@ -312,7 +320,7 @@ impl fmt::Debug for Lease {
 /// reader, so events are for telling people, not for stopping work.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    receiver: async_broadcast::Receiver<Event>,
     missed: u64,
 }
 
@@ -320,10 +328,10 @@ impl Events {
     /// The next event; `None` when all handles and the holder's task are gone. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.receiver.recv().await {
+            match self.receiver.recv_direct().await {
                 Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
-                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(RecvError::Overflowed(missed)) => self.missed += missed,
+                Err(RecvError::Closed) => return None,
             }
         }
     }

@@ -3,20 +3,19 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lease_core::credentials::{
+use event_listener::Event;
+
+use super::clock::Clock;
+use super::error::{SetupError, chain};
+use super::runtime::{Runtime, timeout};
+use crate::credentials::{
     Change, CredentialSource, Credentials, FileContents, FileToRead, InCluster, MAX_FILE_BYTES, Rotation,
     RotationPolicy,
 };
-use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-
-use crate::blocking::try_spawn;
-use crate::clock::Clock;
-use crate::error::{SetupError, chain};
 
 /// The service account of the pod that we run in.
 pub(crate) fn in_cluster() -> Result<CredentialSource, SetupError> {
@@ -37,8 +36,13 @@ pub fn in_cluster_namespace() -> Result<Option<String>, SetupError> {
 }
 
 /// Credentials that follow their files, and something that is built from them: the HTTP client.
-pub(crate) struct Rotating<T> {
+///
+/// For those who write a [`Transport`](super::Transport): [`freshen`](Self::freshen) before a request,
+/// [`current`](Self::current) for it, [`doubt`](Self::doubt) when a connection failed, and
+/// [`freshen_after_refusal`](Self::freshen_after_refusal) as `refresh_credentials`.
+pub struct Rotating<T> {
     clock: Arc<dyn Clock>,
+    runtime: Arc<dyn Runtime>,
     build: Box<Build<T>>,
     state: Mutex<State<T>>,
 }
@@ -48,17 +52,52 @@ type Build<T> = dyn Fn(&Credentials) -> Result<T, SetupError> + Send + Sync;
 struct State<T> {
     rotation: Rotation,
     built: T,
-    /// A reading that is under way; its sender is dropped when it is done.
-    reading: Option<watch::Receiver<()>>,
+    /// The latest reading, which may be under way.
+    reading: Option<Arc<Reading>>,
     problem: Option<String>,
 }
 
+/// A reading that others wait for.
+#[derive(Default)]
+struct Reading {
+    over: AtomicBool,
+    changed: Event,
+}
+
+impl Reading {
+    async fn over(&self) {
+        loop {
+            let changed = self.changed.listen();
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Ends a reading when it is dropped, also when the work that would have done it never ran.
+struct Done(Arc<Reading>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::SeqCst);
+        self.0.changed.notify(usize::MAX);
+    }
+}
+
 impl<T: Clone + Send + 'static> Rotating<T> {
-    /// Reads the files here and now, on this thread.
-    pub(crate) fn start(
+    /// Reads the files here and now, on this thread. `build` makes the client, now and whenever CA, certificate
+    /// or key have changed.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::Credentials`], and what `build` says.
+    pub fn start(
         source: CredentialSource,
         policy: RotationPolicy,
         clock: Arc<dyn Clock>,
+        runtime: Arc<dyn Runtime>,
         build: impl Fn(&Credentials) -> Result<T, SetupError> + Send + Sync + 'static,
     ) -> Result<Self, SetupError> {
         let contents = read_all(&source.files());
@@ -66,65 +105,65 @@ impl<T: Clone + Send + 'static> Rotating<T> {
             .map_err(SetupError::Credentials)?;
         let built = build(rotation.credentials())?;
         let state = State { rotation, built, reading: None, problem: None };
-        Ok(Self { clock, build: Box::new(build), state: Mutex::new(state) })
+        Ok(Self { clock, runtime, build: Box::new(build), state: Mutex::new(state) })
     }
 
     /// What is in use now.
-    pub(crate) fn current(&self) -> (Credentials, T) {
+    pub fn current(&self) -> (Credentials, T) {
         let state = self.state();
         (state.rotation.credentials().clone(), state.built.clone())
     }
 
     /// What could not be read, or not be used, at the last reading.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         self.state().problem.clone()
     }
 
     /// The server did not accept what is in use, or we did not accept the server: files are due to be read.
-    pub(crate) fn doubt(&self) {
+    pub fn doubt(&self) {
         self.state().rotation.unauthorized();
     }
 
     /// Reads the files if they are due, and waits for that, but not longer than `patience`: a file system that
     /// hangs must not keep us from renewing with what we have.
-    pub(crate) async fn freshen(self: &Arc<Self>, patience: Duration) {
-        if let Some(mut reading) = self.start_reading() {
-            // Ends with an error when the sender is dropped.
-            let _ = timeout(patience, reading.changed()).await;
+    pub async fn freshen(self: &Arc<Self>, patience: Duration) {
+        if let Some(reading) = self.start_reading() {
+            timeout(&*self.runtime, patience, reading.over()).await;
         }
     }
 
     /// Reads the files as soon as they may be read again: within a second.
-    pub(crate) async fn freshen_after_refusal(self: &Arc<Self>) {
+    pub async fn freshen_after_refusal(self: &Arc<Self>) {
         self.doubt();
         let due = self.state().rotation.due_at();
         let Some(due) = due else { return };
         let pause = due.saturating_sub(since_origin(&*self.clock));
         if !pause.is_zero() {
-            sleep(pause).await;
+            self.runtime.sleep(pause).await;
         }
         self.freshen(Duration::MAX).await;
     }
 
-    fn start_reading(self: &Arc<Self>) -> Option<watch::Receiver<()>> {
+    fn start_reading(self: &Arc<Self>) -> Option<Arc<Reading>> {
         let mut state = self.state();
-        if let Some(reading) = state.reading.as_ref().filter(|reading| reading.has_changed().is_ok()) {
-            return Some(reading.clone());
+        if let Some(reading) = state.reading.as_ref().filter(|reading| !reading.over.load(Ordering::SeqCst)) {
+            return Some(Arc::clone(reading));
         }
         if !state.rotation.is_due(since_origin(&*self.clock)) {
             return None;
         }
         let files = state.rotation.files();
-        let (done, reading) = watch::channel(());
-        state.reading = Some(reading.clone());
+        let reading = Arc::new(Reading::default());
+        state.reading = Some(Arc::clone(&reading));
         drop(state);
         let rotating = Arc::clone(self);
+        let done = Done(Arc::clone(&reading));
         // Without a thread the old credentials go on: `done` is dropped, and nobody waits.
-        try_spawn(&Handle::current(), move || {
+        self.runtime.spawn_blocking(Box::new(move || {
             let contents = read_all(&files);
             rotating.take(&contents);
             drop(done);
-        });
+        }));
         Some(reading)
     }
 
