@@ -13,10 +13,13 @@ use std::time::Duration;
 use async_std::future::timeout;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use lease_async_std::{AuthenticationSource, Call, Failure, SendError, SetupError, SurfTransport, Transport};
+use lease_async_std::{
+    AuthenticationSource, Call, Failure, KubeconfigOptions, SendError, SetupError, SurfTransport, Transport,
+    kubeconfig_file,
+};
 use lease_sim::listener::{EmbeddedServer, Fault};
 use wire_support::raw::{answering, closes, raw, request};
-use wire_support::{anonymous, ca, chain, explicit, get, get_at_most, run, status, token};
+use wire_support::{Folder, anonymous, ca, chain, explicit, get, get_at_most, run, status, token};
 
 fn open(tls: bool) -> EmbeddedServer {
     EmbeddedServer::builder().open().tls(tls).start().unwrap()
@@ -460,4 +463,51 @@ fn a_name_that_is_no_url_is_refused_at_setup() {
     let source = explicit("https://xn--a", None, AuthenticationSource::None);
     let refused = SurfTransport::builder(source).build();
     assert!(matches!(refused, Err(SetupError::Client(_) | SetupError::Tls(_))), "{refused:?}");
+}
+
+/// A transport from a kubeconfig; `more` are more lines for the cluster.
+fn from_kubeconfig(server: &EmbeddedServer, url: &str, more: &str) -> Result<SurfTransport, SetupError> {
+    let folder = Folder::new("kubeconfig");
+    folder.write("ca.crt", &server.ca_pem().unwrap());
+    let text = format!(
+        "current-context: a
+contexts: [{{name: a, context: {{cluster: a, user: a}}}}]
+users: [{{name: a, user: {{token: s3cr3t}}}}]
+clusters: [{{name: a, cluster: {{server: '{url}', certificate-authority: ca.crt, {more}}}}}]
+"
+    );
+    let source = kubeconfig_file(folder.write("config", &text), &KubeconfigOptions::new())?;
+    SurfTransport::builder(source).build()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kubeconfigs_server_name_and_proxy_are_honoured() {
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let server = EmbeddedServer::builder().open().tls(true).listen(anywhere).start().unwrap();
+    let seen = watch_headers(&server);
+    let url = format!("https://127.0.0.3:{}", server.address().port());
+    let (address, tunnels) = proxy();
+    run(async {
+        let unnamed = from_kubeconfig(&server, &url, "").unwrap();
+        assert_eq!(failure(get(&unnamed).await), Failure::NotSent);
+        for name in ["kubernetes.default.svc", "127.0.0.1"] {
+            let named = from_kubeconfig(&server, &url, &format!("tls-server-name: {name}")).unwrap();
+            assert_eq!(status(&named).await, 404);
+            let both = format!("tls-server-name: {name}, proxy-url: 'http://u:passw0rd@{address}'");
+            assert_eq!(status(&from_kubeconfig(&server, &url, &both).unwrap()).await, 404);
+        }
+        let wrong = from_kubeconfig(&server, &url, "tls-server-name: other.example").unwrap();
+        assert_eq!(failure(get(&wrong).await), Failure::NotSent);
+    });
+    assert_eq!(tunnels.lock().unwrap().len(), 2);
+    for headers in &*seen.lock().unwrap() {
+        assert_eq!(headers["host"], url["https://".len()..]);
+    }
+    // What is not honoured is refused.
+    for other in ["https://proxy.example", "socks5://u:passw0rd@proxy.example"] {
+        let refused = from_kubeconfig(&server, &url, &format!("proxy-url: '{other}'")).unwrap_err();
+        assert!(matches!(refused, SetupError::Client(_)), "{refused:?}");
+        assert!(!format!("{refused:?} {}", chain(&refused)).contains("passw0rd"), "{refused:?}");
+    }
 }
