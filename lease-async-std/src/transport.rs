@@ -23,7 +23,8 @@ use crate::runtime::{AsyncStdRuntime, timeout};
 
 /// Files that cannot be read in this time are read in the background while the request goes on.
 const PATIENCE_WITH_FILES: Duration = Duration::from_secs(1);
-const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("lease-async-std/", env!("CARGO_PKG_VERSION")));
+const OUR_NAME: HeaderValue =
+    HeaderValue::from_static(concat!("lease-async-std/", env!("CARGO_PKG_VERSION")));
 
 /// The default [`Transport`]: `surf` on rustls.
 ///
@@ -133,7 +134,8 @@ fn client(
     }
     let url = Url::parse(&credentials.server().to_string());
     let url = url.map_err(|error| SetupError::Client(error.into()))?;
-    let origin = Origin::of(&url).ok_or_else(|| SetupError::Client("the server's address has no host".into()))?;
+    let origin =
+        Origin::of(&url).ok_or_else(|| SetupError::Client("the server's address has no host".into()))?;
     let tls = client_config(credentials).map_err(SetupError::Tls)?;
     Ok(Client::with_http_client(http_client::Client::new(Settings { origin, proxy, tls, clock })))
 }

@@ -23,7 +23,11 @@ enum State {
     ///
     /// Point 5: whoever drops the body here drops the connection's sender with it, and hyper closes the
     /// connection: nobody else can get to read what is left.
-    Open { incoming: Incoming, sender: Sender, pool: Arc<Pool> },
+    Open {
+        incoming: Incoming,
+        sender: Sender,
+        pool: Arc<Pool>,
+    },
     Done,
     /// It broke off. That stays an error: the next read must not look like the end.
     Broken,

@@ -21,8 +21,8 @@ use super::io::{HyperIo, Stream};
 use super::origin::Origin;
 use super::pool::{IDLE_CONNECTIONS, Pool, Sender};
 use super::proxy::HttpProxy;
-use lease_core::driver::Clock;
 use crate::runtime;
+use lease_core::driver::Clock;
 
 /// What a client is made from.
 pub(crate) struct Settings {
@@ -97,9 +97,8 @@ async fn first_exchange(
     stream: Box<dyn Stream>,
     request: http::Request<Full<Bytes>>,
 ) -> Result<(http::Response<Incoming>, Sender), ClientError> {
-    let (mut sender, connection) = http1::handshake(HyperIo(stream))
-        .await
-        .map_err(|error| ClientError::connect(Stage::Tcp, error))?;
+    let (mut sender, connection) =
+        http1::handshake(HyperIo(stream)).await.map_err(|error| ClientError::connect(Stage::Tcp, error))?;
     let response = Box::pin(sender.try_send_request(request));
     let (outcome, cause) = match select(response, connection).await {
         Either::Left((Ok(response), connection)) => {

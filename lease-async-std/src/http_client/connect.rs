@@ -55,7 +55,8 @@ impl Connector {
             return Ok(Box::new(stream));
         }
         let name = self.origin.server_name();
-        let name = name.ok_or_else(|| ClientError::connect(Stage::Tls, "no certificate is for such a name"))?;
+        let name =
+            name.ok_or_else(|| ClientError::connect(Stage::Tls, "no certificate is for such a name"))?;
         let handshake = self.tls.connect(name, stream).await;
         Ok(Box::new(handshake.map_err(|error| ClientError::connect(Stage::Tls, error))?))
     }

@@ -75,7 +75,10 @@ fn a_body_that_broke_off_is_an_error() {
             let error = futures_util::AsyncReadExt::read_to_end(&mut body, &mut read).await.unwrap_err();
             assert_eq!(read, b"abc", "{answer:?}");
             let cause = error.get_ref().unwrap().downcast_ref::<ClientError>().unwrap();
-            assert!(matches!(cause, ClientError::Body(_)) && cause.failure() == Failure::Unknown, "{cause:?}");
+            assert!(
+                matches!(cause, ClientError::Body(_)) && cause.failure() == Failure::Unknown,
+                "{cause:?}"
+            );
             let again = futures_util::AsyncReadExt::read_to_end(&mut body, &mut read).await;
             assert!(again.is_err(), "an end after all");
         });
@@ -118,7 +121,9 @@ fn the_last_line_of_a_chunked_body_may_come_in_pieces() {
 
 #[test]
 fn garbage_is_an_error() {
-    for garbage in ["", "\r\n\r\n", "HTTP/3 200 OK\r\n\r\n", "HTTP/1.1 999999 OK\r\n\r\n", "SSH-2.0-OpenSSH_9\r\n"] {
+    for garbage in
+        ["", "\r\n\r\n", "HTTP/3 200 OK\r\n\r\n", "HTTP/1.1 999999 OK\r\n\r\n", "SSH-2.0-OpenSSH_9\r\n"]
+    {
         let address = raw(move |_, mut stream| {
             super::raw::request(&mut stream).unwrap();
             stream.write_all(garbage.as_bytes()).unwrap();
@@ -135,7 +140,9 @@ fn what_the_server_says_unasked_is_nobodys_answer() {
     let address = raw(move |number, mut stream| {
         super::raw::request(&mut stream).unwrap();
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
-        stream.write_all(format!("{answer}HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nX").as_bytes()).unwrap();
+        stream
+            .write_all(format!("{answer}HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nX").as_bytes())
+            .unwrap();
         tell.send(()).unwrap();
         let _ = super::raw::closes(&mut stream);
     });
@@ -151,7 +158,9 @@ fn what_the_server_says_unasked_is_nobodys_answer() {
 
 #[test]
 fn statuses_that_surf_does_not_know_are_told() {
-    for (code, nearest) in [(499, 400), (599, 500), (420, 400), (299, 200), (399, 300), (999, 500), (429, 429)] {
+    for (code, nearest) in
+        [(499, 400), (599, 500), (420, 400), (299, 200), (399, 300), (999, 500), (429, 429)]
+    {
         let (address, _asked) = answering(format!("HTTP/1.1 {code} Odd\r\ncontent-length: 0\r\n\r\n"));
         let response = run(surf_to_plain(address).send(get(address, "/"))).unwrap();
         assert_eq!(response.status() as u16, nearest);

@@ -30,7 +30,9 @@ use super::{Client, ClientError, Origin, Settings};
 
 /// Runs a test under async-std, and ends it when it hangs.
 fn run<T>(test: impl Future<Output = T>) -> T {
-    async_std::task::block_on(async { crate::runtime::timeout(raw::LONG, test).await.expect("the test hangs") })
+    async_std::task::block_on(async {
+        crate::runtime::timeout(raw::LONG, test).await.expect("the test hangs")
+    })
 }
 
 fn settings_for(credentials: &Credentials, clock: impl Clock) -> Settings {

@@ -62,8 +62,7 @@ impl AsyncWrite for Scripted {
 
 fn scripted(bytes: Vec<u8>) -> (HyperIo, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let (flushed, closed) = (Arc::default(), Arc::default());
-    let stream =
-        Scripted { bytes: bytes.into(), flushed: Arc::clone(&flushed), closed: Arc::clone(&closed) };
+    let stream = Scripted { bytes: bytes.into(), flushed: Arc::clone(&flushed), closed: Arc::clone(&closed) };
     (HyperIo(Box::new(stream)), flushed, closed)
 }
 
@@ -111,7 +110,8 @@ fn point_2_an_alert_after_the_handshake_is_the_cause() {
     let server = EmbeddedServer::builder().client_certificates(true).start().unwrap();
     run(async {
         for _ in 0..50 {
-            let error = impostor(&server).send(request(Method::Get, &server.url(), "/version")).await.unwrap_err();
+            let error =
+                impostor(&server).send(request(Method::Get, &server.url(), "/version")).await.unwrap_err();
             let text = chain(kind(&error));
             assert!(text.contains("received fatal alert"), "{text}");
         }
