@@ -4,6 +4,7 @@
 //! * `explore` (feature `explore`, on by default): all schedules of small configurations, exhaustively.
 //! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of
 //!   clients.
+//! * `memory` (feature `memory`, on by default): a lease in memory, on virtual or real time, for unit tests.
 //! * [`simulation`]: your own code beside simulated leases, with everything going wrong that can.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -16,6 +17,8 @@ pub mod explore;
 pub mod incident;
 #[cfg(feature = "listener")]
 pub mod listener;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod oracle;
 pub mod plan;
 pub mod protocol;

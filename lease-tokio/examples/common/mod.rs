@@ -29,6 +29,10 @@ pub struct Options {
     pub name: String,
     /// Of `singleton`: run as one of its worker processes.
     pub worker: Option<String>,
+    /// Of `many`: how many leases to hold.
+    pub leases: usize,
+    /// Of `many`: for how long.
+    pub seconds: u64,
 }
 
 impl Options {
@@ -42,6 +46,8 @@ impl Options {
             namespace: "default".to_owned(),
             name: format!("example-{example}"),
             worker: None,
+            leases: 100,
+            seconds: 10,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -54,6 +60,8 @@ impl Options {
                 "--namespace" => options.namespace = value()?,
                 "--name" => options.name = value()?,
                 "--worker" => options.worker = Some(value()?),
+                "--leases" => options.leases = value()?.parse()?,
+                "--seconds" => options.seconds = value()?.parse()?,
                 "--help" | "-h" => {
                     println!("{usage}{FLAGS}");
                     return Ok(None);
