@@ -52,3 +52,35 @@ pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
 pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect(address).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The sources, without tests and without this page.
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("tests") {
+                sources(&path, found);
+            } else if path.is_file() && !path.ends_with("runtime.rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn async_std_is_named_here_and_nowhere_else() {
+        let mut found = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        assert!(found.len() > 10, "{found:?}");
+        for path in found {
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let line = line.trim_start();
+                let named = line.contains("async_std::") && !line.contains("lease_async_std::");
+                assert!(!named || line.starts_with("//"), "{}: {line}", path.display());
+            }
+        }
+    }
+}

@@ -16,6 +16,7 @@ use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, Ser
 use lease_core::driver::{
     BoxFuture, Call, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport, client_config,
 };
+use rustls::pki_types::ServerName;
 use surf::{Client, Url};
 
 use crate::http_client::{self, ClientError, Committed, Head, HttpProxy, Origin, Settings, to_surf};
@@ -114,8 +115,7 @@ impl SurfTransportBuilder {
     /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
     /// is wrong (anything but `http://`, too) or stands before a server without TLS.
     pub fn build(self) -> Result<SurfTransport, SetupError> {
-        let proxy = self.proxy.map(|url| HttpProxy::parse(&url)).transpose();
-        let proxy = proxy.map_err(|problem| SetupError::Client(problem.into()))?;
+        let proxy = self.proxy.map(|url| HttpProxy::parse(&url).map_err(client_error)).transpose()?;
         let clock = Arc::clone(&self.clock);
         let build = move |credentials: &Credentials| client(credentials, proxy.clone(), Arc::clone(&clock));
         let rotating = Rotating::start(self.source, self.rotation, self.clock, self.runtime, build)?;
@@ -129,15 +129,25 @@ fn client(
     proxy: Option<HttpProxy>,
     clock: Arc<dyn Clock>,
 ) -> Result<Client, SetupError> {
+    // One that was asked for goes before a kubeconfig's.
+    let proxy = match (proxy, credentials.proxy_url()) {
+        (None, Some(url)) => Some(HttpProxy::parse(url.secret_url()).map_err(client_error)?),
+        (proxy, _) => proxy,
+    };
     if proxy.is_some() && !credentials.server().is_https() {
         return Err(SetupError::ProxyWithoutTls);
     }
-    let url = Url::parse(&credentials.server().to_string());
-    let url = url.map_err(|error| SetupError::Client(error.into()))?;
-    let origin =
-        Origin::of(&url).ok_or_else(|| SetupError::Client("the server's address has no host".into()))?;
+    let url = Url::parse(&credentials.server().to_string()).map_err(client_error)?;
+    let origin = Origin::of(&url).ok_or_else(|| client_error("the server's address has no host"))?;
+    let server_name = credentials.tls_server_name().map(|name| ServerName::try_from(name.to_owned()));
+    let server_name = server_name.transpose().map_err(client_error)?;
     let tls = client_config(credentials).map_err(SetupError::Tls)?;
-    Ok(Client::with_http_client(http_client::Client::new(Settings { origin, proxy, tls, clock })))
+    let settings = Settings { origin, proxy, tls, server_name, clock };
+    Ok(Client::with_http_client(http_client::Client::new(settings)))
+}
+
+fn client_error(error: impl Into<Box<dyn Error + Send + Sync>>) -> SetupError {
+    SetupError::Client(error.into())
 }
 
 impl Transport for SurfTransport {

@@ -10,7 +10,9 @@ use http_client::http_types::{Request, Response};
 use http_client::{Config, HttpClient, async_trait};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use lease_core::driver::Clock;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use surf::Body;
 
 use super::body::ResponseBody;
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) origin: Origin,
     pub(crate) proxy: Option<HttpProxy>,
     pub(crate) tls: ClientConfig,
+    /// Whom the server's certificate must be for instead of the origin's host.
+    pub(crate) server_name: Option<ServerName<'static>>,
     /// Tells how long a connection has been idle.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -46,7 +50,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            connector: Connector::new(settings.origin, settings.proxy, settings.tls),
+            connector: Connector::new(settings.origin, settings.proxy, settings.tls, settings.server_name),
             pool: Arc::new(Pool::new(settings.clock)),
             config: Config::new()
                 .set_tcp_no_delay(true)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_rustls::TlsConnector;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use super::error::{ClientError, Stage};
 use super::io::Stream;
@@ -24,11 +25,19 @@ pub(super) struct Connector {
     origin: Origin,
     proxy: Option<HttpProxy>,
     tls: TlsConnector,
+    /// None: no certificate can be for the host.
+    server_name: Option<ServerName<'static>>,
 }
 
 impl Connector {
-    pub(super) fn new(origin: Origin, proxy: Option<HttpProxy>, tls: ClientConfig) -> Self {
-        Self { origin, proxy, tls: TlsConnector::from(Arc::new(tls)) }
+    pub(super) fn new(
+        origin: Origin,
+        proxy: Option<HttpProxy>,
+        tls: ClientConfig,
+        server_name: Option<ServerName<'static>>,
+    ) -> Self {
+        let server_name = server_name.or_else(|| ServerName::try_from(origin.host().to_owned()).ok());
+        Self { origin, proxy, tls: TlsConnector::from(Arc::new(tls)), server_name }
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -54,7 +63,7 @@ impl Connector {
         if !self.origin.tls() {
             return Ok(Box::new(stream));
         }
-        let name = self.origin.server_name();
+        let name = self.server_name.clone();
         let name =
             name.ok_or_else(|| ClientError::connect(Stage::Tls, "no certificate is for such a name"))?;
         let handshake = self.tls.connect(name, stream).await;

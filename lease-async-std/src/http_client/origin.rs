@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use rustls::pki_types::ServerName;
 use surf::Url;
 
 /// Scheme, host and port, in the form that the URL library gives them.
@@ -49,11 +48,6 @@ impl Origin {
     /// What the `Host` header says.
     pub(super) fn host_header(&self) -> String {
         if self.port_is_default { self.host.clone() } else { self.authority() }
-    }
-
-    /// Whom the server's certificate must be for; `None` when no certificate can be for such a name.
-    pub(super) fn server_name(&self) -> Option<ServerName<'static>> {
-        ServerName::try_from(self.host().to_owned()).ok()
     }
 }
 

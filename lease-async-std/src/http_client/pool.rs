@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use lease_core::MonoTime;
+use lease_core::driver::Clock;
 
 use crate::runtime;
-use lease_core::driver::Clock;
 
 /// The sending end of a connection. Dropping it closes the connection, at once if a request is under way.
 pub(super) type Sender = http1::SendRequest<Full<Bytes>>;

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use lease_sim::listener::EmbeddedServer;
 use lease_async_std::{
     AuthenticationSource, BearerToken, CaBundle, Call, Clock, Config, CredentialSource, Explicit, MonoTime,
-    Now, Piece, SurfTransport, SendError, SystemClock, Transport,
+    Now, Piece, SendError, SurfTransport, SystemClock, Transport,
 };
+use lease_sim::listener::EmbeddedServer;
 
 pub const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/job";
 
@@ -52,7 +52,8 @@ impl Folder {
     pub fn new(name: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let unique = COUNT.fetch_add(1, Ordering::SeqCst);
-        let path = std::env::temp_dir().join(format!("lease-async-std-{name}-{}-{unique}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("lease-async-std-{name}-{}-{unique}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }

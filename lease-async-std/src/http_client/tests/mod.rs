@@ -41,6 +41,7 @@ fn settings_for(credentials: &Credentials, clock: impl Clock) -> Settings {
         origin: Origin::of(&url).unwrap(),
         proxy: None,
         tls: client_config(credentials).unwrap(),
+        server_name: None,
         clock: Arc::new(clock),
     }
 }
