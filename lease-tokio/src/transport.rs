@@ -106,7 +106,7 @@ impl ReqwestTransportBuilder {
     /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
     /// is wrong or stands before a server without TLS.
     pub fn build(self) -> Result<ReqwestTransport, SetupError> {
-        let proxy = self.proxy.map(|url| Proxy::all(url).map_err(client_error)).transpose()?;
+        let proxy = self.proxy.map(|url| http_proxy(&url)).transpose()?;
         let build = move |credentials: &Credentials| client(credentials, proxy.clone());
         let rotating = Rotating::start(self.source, self.rotation, self.clock, self.runtime, build)?;
         let server = rotating.current().0.server().clone();
@@ -133,6 +133,15 @@ fn client(credentials: &Credentials, proxy: Option<Proxy>) -> Result<Client, Set
         None => builder,
     };
     builder.build().map_err(client_error)
+}
+
+/// `reqwest` takes any scheme and then goes past a proxy whose scheme it does not know.
+fn http_proxy(url: &str) -> Result<Proxy, SetupError> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if !matches!(scheme.as_deref(), Some("http" | "https")) {
+        return Err(SetupError::Client("the proxy's address does not begin with http:// or https://".into()));
+    }
+    Proxy::all(url).map_err(client_error)
 }
 
 fn client_error(error: reqwest::Error) -> SetupError {
