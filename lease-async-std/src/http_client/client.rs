@@ -24,7 +24,6 @@ use super::origin::Origin;
 use super::pool::{IDLE_CONNECTIONS, Pool, Sender};
 use super::proxy::HttpProxy;
 use crate::runtime;
-use lease_core::driver::Clock;
 
 /// What a client is made from.
 pub(crate) struct Settings {
