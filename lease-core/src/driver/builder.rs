@@ -53,6 +53,20 @@ pub struct TransportSetup {
     pub runtime: Arc<dyn Runtime>,
 }
 
+impl TransportSetup {
+    /// Without a proxy.
+    pub fn new(credentials: CredentialSource, clock: Arc<dyn Clock>, runtime: Arc<dyn Runtime>) -> Self {
+        Self { credentials, proxy: None, clock, runtime }
+    }
+
+    /// Through this HTTP proxy.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+}
+
 /// How many events wait for a slow reader of [`Lease::events`].
 const EVENTS: usize = 256;
 
