@@ -125,7 +125,7 @@ mod time;
 mod timestamp;
 mod wire;
 
-pub use config::{Config, ConfigBuilder, ConfigError, ReleasePolicy, SameIdentity};
+pub use config::{Config, ConfigBuilder, ConfigError, OwnerReference, ReleasePolicy, SameIdentity};
 pub use event::{
     Acquisition, AttemptOutcome, Command, Denial, DenialReason, Event, LostReason, ReleaseOutcome,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use lease_core::Failure;
-use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, ServerUrl};
+use lease_core::credentials::{CredentialSource, Credentials, ProxyUrl, RotationPolicy, ServerUrl};
 use lease_core::driver::{
     BoxFuture, Call, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport, client_config,
 };
@@ -115,7 +115,7 @@ impl ReqwestTransportBuilder {
     /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
     /// is wrong or stands before a server without TLS.
     pub fn build(self) -> Result<ReqwestTransport, SetupError> {
-        let proxy = self.proxy.map(|url| Proxy::all(url).map_err(client_error)).transpose()?;
+        let proxy = self.proxy.map(|url| proxy(&url)).transpose()?;
         let build = move |credentials: &Credentials| wire(credentials, proxy.as_ref());
         let rotating = Rotating::start(self.source, self.rotation, self.clock, self.runtime, build)?;
         let server = rotating.current().0.server().clone();
@@ -176,6 +176,12 @@ impl Resolve for LeadsTo {
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
+}
+
+/// `reqwest` takes any scheme, and then goes past a proxy whose scheme it does not know.
+fn proxy(url: &str) -> Result<Proxy, SetupError> {
+    let url = ProxyUrl::parse(url).map_err(|problem| SetupError::Client(Box::new(problem)))?;
+    Proxy::all(url.secret_url()).map_err(client_error)
 }
 
 fn client_error(error: reqwest::Error) -> SetupError {

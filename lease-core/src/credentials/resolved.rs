@@ -95,7 +95,8 @@ impl Credentials {
         &self.authentication
     }
 
-    /// The namespace that the source names: that of the pod, in-cluster. A default for a lease's namespace.
+    /// The namespace that the source names: that of the pod, or of the kubeconfig's context. A default for a
+    /// lease's namespace.
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }

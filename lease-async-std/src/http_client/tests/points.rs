@@ -150,10 +150,9 @@ fn point_3_what_may_have_been_sent_is_not_sent_again() {
     let address = raw(move |_, mut stream| {
         assert!(super::raw::request(&mut stream).is_some());
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-        while super::raw::request(&mut stream).is_some() {
+        if super::raw::request(&mut stream).is_some() {
             // And closes without an answer.
             count.fetch_add(1, Ordering::SeqCst);
-            return;
         }
     });
     let client = surf_to_plain(address);

@@ -3,6 +3,8 @@
 mod answer;
 mod command;
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
