@@ -54,12 +54,13 @@ pub struct TransportSetup {
 }
 
 impl TransportSetup {
-    /// Without a proxy.
+    /// What [`Builder::spawn`] would hand to [`Adapter::transport`], for those who want a transport without a
+    /// holder: one that many leases share, or one that is tested by itself. No proxy.
     pub fn new(credentials: CredentialSource, clock: Arc<dyn Clock>, runtime: Arc<dyn Runtime>) -> Self {
         Self { credentials, proxy: None, clock, runtime }
     }
 
-    /// Through this HTTP proxy.
+    /// Asks for this HTTP proxy, as [`Builder::proxy`] does.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(url.into());

@@ -95,6 +95,7 @@ struct Counted<'a>(&'a Shared);
 impl<'a> Counted<'a> {
     fn new(shared: &'a Shared) -> Self {
         shared.connections.fetch_add(1, Ordering::Relaxed);
+        shared.connections_made.fetch_add(1, Ordering::Relaxed);
         Self(shared)
     }
 }
