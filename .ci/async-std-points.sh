@@ -92,7 +92,7 @@ for patch in "${patches[@]}"; do
     name=$(basename "$patch" .patch)
     row() { table+=("$(printf '%-28s %-16s %s' "$name" "$1" "$2")") && printf '%s\n' "${table[-1]}"; }
     mapfile -t tests < <(head_of "$patch" Test)
-    if [ ${#tests[@]} -eq 0 ] || [ -z "$(head_of "$patch" Point)" ]; then
+    if [ ${#tests[@]} -eq 0 ] || [ -z "$(head_of "$patch" 'Point [0-9]*')" ]; then
         row 'NO HEAD' 'it has to say which point it removes, and which test notices'
         failed=1
     elif ! git apply --check "$patch" 2>"$work/logs/$name.apply"; then
