@@ -56,6 +56,11 @@ impl Attempts {
         self.from_server = false;
     }
 
+    /// Whether this attempt's `renewTime` belongs to a sequence that was given up: the next stamps lie before it.
+    pub(crate) fn is_given_up(&self, attempt: &Attempt) -> bool {
+        self.highest < Some(attempt.renew_time)
+    }
+
     /// The next `renewTime`: the wall clock, but above every one of this sequence and none that is
     /// remembered. A foreign value is never followed, so a record at the year 9999 wedges nobody.
     pub(crate) fn next_stamp(&self, wall: WallTime) -> WallTime {

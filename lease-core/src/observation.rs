@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::attempts::{Attempt, Attempts};
-use crate::config::Config;
+use crate::config::{Config, ReleasePolicy};
 use crate::event::{Acquisition, Denial, DenialReason};
 use crate::identifiers::Nonce;
 use crate::mutated::mutated;
@@ -75,14 +75,16 @@ impl Judge<'_> {
         if let Some(attempt) = self.own_attempt(record) {
             return Verdict::Own(attempt);
         }
-        if observation.reclaimable {
+        if observation.reclaimable
+            && (!may_be_in_quarantine(record, self.config) || self.is_expired(observation))
+        {
             return Verdict::Take(Acquisition::Reclaimed);
         }
         let holder = record.holder.identity().cloned();
         if self.is_expired(observation) {
             return Verdict::Take(Acquisition::TakenOver { previous: holder });
         }
-        let twin = holder.as_ref() == Some(self.config.identity());
+        let twin = holder.as_ref() == Some(self.config.identity()) && !observation.reclaimable;
         Verdict::Refuse(Denial {
             holder,
             reason: if twin { DenialReason::DuplicateIdentity } else { DenialReason::Held },
@@ -107,6 +109,10 @@ impl Judge<'_> {
     /// How long until rule (b) frees the record; `None` where it may not decide.
     fn until_timestamp_expiry(&self, observation: &Observation) -> Option<Duration> {
         let allowed = self.config.max_clock_skew().filter(|_| self.wall_is_trusted)?;
+        if may_be_in_quarantine(&observation.record, self.config) {
+            // A POST may have landed long after its timestamp: a quarantine counts from when it is seen.
+            return None;
+        }
         let skew = mutated!(self.config, TimestampsWithoutSkew, Duration::ZERO, allowed);
         let waited = wait(&observation.record, self.config).saturating_add(skew);
         let expiry = observation.record.renew_time?.saturating_add(waited);
@@ -128,13 +134,28 @@ impl Judge<'_> {
     }
 }
 
-/// The wait for a record: W, and what was asked for on top of it.
+/// Under `Vacate`: whether the object may be in quarantine although nothing says so, because somebody has
+/// stripped its annotations: the mark, and with it the nonce. Whoever keeps it writes `acquireTime` anew with
+/// every renewal; a renewal of a term leaves `acquireTime` behind, and then there is no quarantine any more.
+fn may_be_in_quarantine(record: &Record, config: &Config) -> bool {
+    let renewed =
+        record.acquire_time.zip(record.renew_time).is_some_and(|(acquired, renewed)| renewed > acquired);
+    config.release_policy() == ReleasePolicy::Vacate
+        && record.nonce.is_none()
+        && !record.quarantined
+        && !renewed
+        && !mutated!(config, StrippedQuarantineForgotten)
+}
+
+/// The wait for a record: W, and what was asked for on top of it; a quarantine of which nothing is left to be
+/// seen, too.
 fn wait(record: &Record, config: &Config) -> Duration {
     let claimed = record.duration().unwrap_or(Duration::ZERO);
     let believed = mutated!(
         by crate::mutants::believed(config, claimed),
         claimed.max(config.lease_duration()).min(config.max_foreign_ttl())
     );
+    let quarantine = if may_be_in_quarantine(record, config) { config.quarantine() } else { Duration::ZERO };
     let grace = if record.nonce.is_none() { config.foreign_holder_grace() } else { Duration::ZERO };
-    believed.saturating_add(grace).saturating_add(config.takeover_delay())
+    believed.max(quarantine).saturating_add(grace).saturating_add(config.takeover_delay())
 }

@@ -308,3 +308,31 @@ fn keeps_labels(settings: ConfigBuilder) -> bool {
         .iter()
         .all(|write| write.sent[0].body()["metadata"]["labels"] == object["metadata"]["labels"])
 }
+
+/// A POST that was stamped from a wall clock far ahead lands late, after the server's `Date` has put the stamps
+/// right: renewals of a term that began with it would go back in time.
+#[test]
+fn a_stamp_of_a_clock_that_was_put_right_begins_no_term() {
+    const OFF: i64 = -3600;
+    let mut a = Holder::new(config());
+    a.now.wall = a.now.wall.offset_by(3_600_000_000);
+    let read = a.give(Input::TryAcquire);
+    let first = a.give(dated(&a, read.sent[0].id, 404, &absent(), OFF));
+    a.give(dated(&a, first.sent[0].id, 504, &unavailable(), OFF));
+    let read = a.wake();
+    let second = a.give(dated(&a, read.sent[0].id, 404, &absent(), OFF));
+    assert!(stamp(&second.sent[0]) < stamp(&first.sent[0]), "stamped from the server's time");
+    a.give(dated(&a, second.sent[0].id, 409, &conflict(), OFF));
+    let read = a.wake();
+    let landed = stored(&first.sent[0], 7);
+    let again = a.give(dated(&a, read.sent[0].id, 200, &landed, OFF));
+    assert_eq!(outcome(&again), None, "{again:?}");
+    a.accept(&again.sent[0], 8);
+    assert!(a.is_held());
+    let renewal = a.wake();
+    assert!(stamp(&renewal.sent[0]) > stamp(&again.sent[0]), "a term's stamps only grow");
+}
+
+fn stamp(write: &Sent) -> String {
+    write.body()["spec"]["renewTime"].as_str().expect("a time").to_owned()
+}

@@ -1,6 +1,7 @@
 //! A deterministic simulator for Kubernetes Lease holders, and an embedded API server for tests.
 //!
 //! * [`api_server`]: a pure model of the Kubernetes Lease API. No I/O, no clock: for simulations.
+//! * `conformance` (feature `conformance`, off by default): the cases that every adapter has to pass.
 //! * `explore` (feature `explore`, on by default): all schedules of small configurations, exhaustively.
 //! * `listener` (feature `listener`, on by default): the same model behind HTTP and TLS, for tests of
 //!   clients.
@@ -12,6 +13,8 @@
 pub mod api_server;
 pub mod check;
 pub mod compare;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "explore")]
 pub mod explore;
 pub mod incident;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Options, Result, seconds};
+use common::{Options, Result, explain, seconds};
 use lease_tokio::{Config, Lease, RecorderConfig, ReqwestTransport};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("many: {error}");
+            eprintln!("many: {}", explain(&*error));
             ExitCode::FAILURE
         }
     }

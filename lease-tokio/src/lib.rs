@@ -72,6 +72,8 @@ pub use lease_core::driver::{
     AcquireError, Attempt, BoxFuture, Call, Clock, Events, Interrupted, RecorderConfig, Runtime, SendError,
     SetupError, Stopped, Subscription, SystemClock, Transport, in_cluster_namespace, interface,
 };
+#[cfg(feature = "kubeconfig")]
+pub use lease_core::driver::{kubeconfig, kubeconfig_file};
 pub use runtime::TokioRuntime;
 pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
 
@@ -103,10 +105,13 @@ impl driver::Adapter for Tokio {
 }
 
 pub use lease_core;
+#[cfg(feature = "kubeconfig")]
+pub use lease_core::credentials::kubeconfig::KubeconfigOptions;
 pub use lease_core::credentials::{
     AuthenticationSource, BearerToken, CaBundle, CertificateChain, CredentialError, CredentialSource,
     Explicit, InCluster, Piece, PrivateKey, RotationPolicy, ServerUrl,
 };
+pub use lease_core::credentials::{ExecApiVersion, ExecPlugin};
 pub use lease_core::{
     Acquisition, AttemptOutcome, Config, ConfigBuilder, ConfigError, Denial, DenialReason, Event, Failure,
     FencingToken, Held, Identity, LostReason, MonoTime, Now, Problem, ReleaseOutcome, ReleasePolicy,

@@ -1,15 +1,17 @@
 //! The default transport: `reqwest` on rustls, HTTP/1.1.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use lease_core::Failure;
-use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, ServerUrl};
+use lease_core::credentials::{CredentialSource, Credentials, ProxyUrl, RotationPolicy, ServerUrl};
 use lease_core::driver::{
     BoxFuture, Call, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport, client_config,
 };
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Request, Response};
 
@@ -35,8 +37,15 @@ const PATIENCE_WITH_FILES: Duration = Duration::from_secs(1);
 ///
 /// One transport can serve many leases: hand each an `Arc` of it.
 pub struct ReqwestTransport {
-    rotating: Arc<Rotating<Client>>,
+    rotating: Arc<Rotating<Wire>>,
     server: ServerUrl,
+}
+
+/// An HTTP client, and the name that it asks the server for instead of its host's.
+#[derive(Clone)]
+struct Wire {
+    client: Client,
+    tls_server_name: Option<String>,
 }
 
 /// Sets up a [`ReqwestTransport`]. From [`ReqwestTransport::builder`].
@@ -106,15 +115,15 @@ impl ReqwestTransportBuilder {
     /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
     /// is wrong or stands before a server without TLS.
     pub fn build(self) -> Result<ReqwestTransport, SetupError> {
-        let proxy = self.proxy.map(|url| Proxy::all(url).map_err(client_error)).transpose()?;
-        let build = move |credentials: &Credentials| client(credentials, proxy.clone());
+        let proxy = self.proxy.map(|url| proxy(&url)).transpose()?;
+        let build = move |credentials: &Credentials| wire(credentials, proxy.as_ref());
         let rotating = Rotating::start(self.source, self.rotation, self.clock, self.runtime, build)?;
         let server = rotating.current().0.server().clone();
         Ok(ReqwestTransport { rotating: Arc::new(rotating), server })
     }
 }
 
-fn client(credentials: &Credentials, proxy: Option<Proxy>) -> Result<Client, SetupError> {
+fn wire(credentials: &Credentials, proxy: Option<&Proxy>) -> Result<Wire, SetupError> {
     let builder = Client::builder()
         .no_proxy()
         .redirect(Policy::none())
@@ -127,12 +136,52 @@ fn client(credentials: &Credentials, proxy: Option<Proxy>) -> Result<Client, Set
         .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(concat!("lease-tokio/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(client_config(credentials).map_err(SetupError::Tls)?);
+    // One that was asked for goes before a kubeconfig's.
+    let proxy = match (proxy, credentials.proxy_url()) {
+        (Some(proxy), _) => Some(proxy.clone()),
+        (None, Some(url)) => Some(Proxy::all(url.secret_url()).map_err(client_error)?),
+        (None, None) => None,
+    };
+    let proxied = proxy.is_some();
     let builder = match proxy {
         Some(_) if !credentials.server().is_https() => return Err(SetupError::ProxyWithoutTls),
         Some(proxy) => builder.proxy(proxy),
         None => builder,
     };
-    builder.build().map_err(client_error)
+    let Some(name) = credentials.tls_server_name() else {
+        return Ok(Wire { client: builder.build().map_err(client_error)?, tls_server_name: None });
+    };
+    // The URL's host is what reqwest hands to TLS. So the URL carries the wanted name, and the name leads to the
+    // server's addresses; neither a proxy nor an address in place of a name can be led astray like that.
+    if proxied || name.parse::<IpAddr>().is_ok() {
+        let why = "tls-server-name is supported for names, not for addresses, and not through a proxy";
+        return Err(SetupError::Client(why.into()));
+    }
+    let server = credentials.server();
+    let builder = builder.dns_resolver(Arc::new(LeadsTo { host: server.host(), port: server.port() }));
+    Ok(Wire { client: builder.build().map_err(client_error)?, tls_server_name: Some(name.to_owned()) })
+}
+
+/// Every name leads to this host.
+struct LeadsTo {
+    host: String,
+    port: u16,
+}
+
+impl Resolve for LeadsTo {
+    fn resolve(&self, _: Name) -> Resolving {
+        let to = (self.host.clone(), self.port);
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = tokio::net::lookup_host(to).await?.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// `reqwest` takes any scheme, and then goes past a proxy whose scheme it does not know.
+fn proxy(url: &str) -> Result<Proxy, SetupError> {
+    let url = ProxyUrl::parse(url).map_err(|problem| SetupError::Client(Box::new(problem)))?;
+    Proxy::all(url.secret_url()).map_err(client_error)
 }
 
 fn client_error(error: reqwest::Error) -> SetupError {
@@ -144,12 +193,15 @@ impl Transport for ReqwestTransport {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
         Box::pin(async move {
             self.rotating.freshen(PATIENCE_WITH_FILES.min(call.time_left / 4)).await;
-            let (credentials, client) = self.rotating.current();
+            let (credentials, wire) = self.rotating.current();
             let request =
                 credentials.prepare(call.request).map_err(|error| SendError::new(Failure::NotSent, error))?;
-            let request = Request::try_from(request)
+            let mut request = Request::try_from(request)
                 .map_err(|error| SendError::new(Failure::NotSent, error.without_url()))?;
-            let response = client.execute(request).await.map_err(|error| self.failed(error))?;
+            if let Some(name) = &wire.tls_server_name {
+                ask_for(name, &mut request)?;
+            }
+            let response = wire.client.execute(request).await.map_err(|error| self.failed(error))?;
             read(response, call.max_body).await
         })
     }
@@ -170,6 +222,21 @@ impl ReqwestTransport {
             if error.is_connect() || error.is_builder() { Failure::NotSent } else { Failure::Unknown };
         SendError::new(failure, error.without_url())
     }
+}
+
+/// Puts the name into the URL, from where TLS takes it, and leaves the `Host` header as it would have been.
+fn ask_for(name: &str, request: &mut Request) -> Result<(), SendError> {
+    let not_sent = |why: &str| SendError::new(Failure::NotSent, why);
+    let url = request.url_mut();
+    let host = url.host_str().ok_or_else(|| not_sent("the server's URL has no host"))?;
+    let host = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    url.set_host(Some(name)).map_err(|_| not_sent("tls-server-name is not a host name"))?;
+    let host = host.parse().map_err(|_| not_sent("the server's host is not a header value"))?;
+    request.headers_mut().insert(http::header::HOST, host);
+    Ok(())
 }
 
 /// Reads the whole body, at most `max_body` bytes of it.

@@ -53,6 +53,21 @@ pub struct TransportSetup {
     pub runtime: Arc<dyn Runtime>,
 }
 
+impl TransportSetup {
+    /// What [`Builder::spawn`] would hand to [`Adapter::transport`], for those who want a transport without a
+    /// holder: one that many leases share, or one that is tested by itself. No proxy.
+    pub fn new(credentials: CredentialSource, clock: Arc<dyn Clock>, runtime: Arc<dyn Runtime>) -> Self {
+        Self { credentials, proxy: None, clock, runtime }
+    }
+
+    /// Asks for this HTTP proxy, as [`Builder::proxy`] does.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+}
+
 /// How many events wait for a slow reader of [`Lease::events`].
 const EVENTS: usize = 256;
 

@@ -48,13 +48,14 @@
 //! protocol. It is behind the feature `driver` because two adapters need the very same thing, an adapter must
 //! not depend on another one, and a driver that exists twice drifts apart. It spawns and sleeps through
 //! [`Runtime`] and sends through [`Transport`]. The world it touches by itself, and only with this feature:
-//! the system's clocks ([`SystemClock`]), the files of credentials and of flight recordings (on the runtime's
-//! threads for blocking work), and the operating system's random numbers, once, for a holder's seed.
+//! the system's clocks ([`SystemClock`]), the files of credentials and of flight recordings and exec plugins (on
+//! the runtime's threads for blocking work, and on the thread that sets a transport up), and the operating system's random numbers, once, for a holder's seed.
 
 mod builder;
 mod clock;
 mod credentials;
 mod error;
+mod exec;
 mod handle;
 pub mod interface;
 mod published;
@@ -73,6 +74,8 @@ mod watched;
 pub use builder::{Adapter, Builder, TransportSetup};
 pub use clock::{Clock, SystemClock};
 pub use credentials::{Rotating, in_cluster_namespace};
+#[cfg(feature = "kubeconfig")]
+pub use credentials::{kubeconfig, kubeconfig_file};
 pub use error::{AcquireError, Interrupted, SetupError, Stopped};
 pub use handle::{Attempt, Events, Lease};
 pub use recorder::RecorderConfig;

@@ -3,17 +3,23 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
+    client::WantsClientCert,
+};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use crate::credentials::{CaBundle, ClientCertificate, Credentials};
 
 /// What rustls needs to talk to the credentials' server as the credentials' user. With the feature `rustls`.
 ///
-/// Verification is always on. A given CA is trusted and nobody else; without one the platform's roots are.
+/// Verification is on unless the credentials say otherwise, which only a kubeconfig can, and only where the
+/// application allowed it. A given CA is trusted and nobody else; without one the platform's roots are.
+/// [`Credentials::tls_server_name`] is not in here: it is the client's part to ask for that name.
 /// The crypto provider is named here: nothing is asked of, or left in, the
 /// process-wide default, which is the application's.
 ///
@@ -34,6 +40,10 @@ fn trust(
     builder: ConfigBuilder<ClientConfig, WantsVerifier>,
     credentials: &Credentials,
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Box<dyn Error + Send + Sync>> {
+    if credentials.insecure_skip_tls_verify() {
+        let nobody = Arc::new(NobodyVerifies(Arc::clone(builder.crypto_provider())));
+        return Ok(builder.dangerous().with_custom_certificate_verifier(nobody));
+    }
     Ok(match credentials.ca() {
         // The bundle and nobody else.
         Some(bundle) => builder.with_root_certificates(roots(bundle)?),
@@ -65,4 +75,44 @@ fn show(
     let chain = CertificateDer::pem_slice_iter(certificate.chain.pem()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(certificate.key.secret_pem())?;
     Ok(builder.with_client_auth_cert(chain, key)?)
+}
+
+/// `insecure-skip-tls-verify`: any certificate will do. Signatures are still checked, so that the handshake is at
+/// least with whoever showed it.
+#[derive(Debug)]
+struct NobodyVerifies(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NobodyVerifies {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

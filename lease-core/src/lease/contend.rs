@@ -117,10 +117,12 @@ impl Lease {
     fn written(&mut self, now: Now, mut contending: Contending, shown: Attempt) {
         let attempt = mutated!(by crate::mutants::written(&self.config, now, shown), shown);
         if attempt.begins_term {
-            return if now.mono < attempt.emitted.saturating_add(self.config.validity()) {
+            let in_time = now.mono < attempt.emitted.saturating_add(self.config.validity());
+            return if in_time && !self.attempts.is_given_up(&attempt) {
                 self.start_term(now, contending, attempt);
             } else {
-                // The answer came too late to hold anything. The record is ours: write it once more.
+                // The answer came too late to hold anything, or its stamp is ahead of all that renewals of the
+                // term would write. The record is ours: write it once more.
                 let acquisition = contending.acquisition.clone();
                 self.take(now, contending, acquisition);
             };

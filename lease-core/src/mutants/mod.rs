@@ -232,6 +232,9 @@ mutants! {
     QuarantineMarkIgnored = "quarantine-mark-ignored", ["S1"],
         "an object that another incarnation left in quarantine is held at once",
         "an admin's delete, a creator that dies in its quarantine and restarts with the same identity";
+    StrippedQuarantineForgotten = "stripped-quarantine-forgotten", ["S1", "S4", "S15"],
+        "an object whose annotations somebody stripped in its quarantine is taken like any other",
+        "an admin who strips the annotations of an object in quarantine, and a creator that restarts";
     AcquiresTerminating = "acquires-terminating", ["P3", "L2"],
         "an object that is being deleted is acquired",
         "a finalizer on the object, and an admin's delete";

@@ -100,8 +100,10 @@ impl Cluster {
         self.builder(config).spawn()
     }
 
-    /// A holder whose settings are not done yet. Its seed is its number in this cluster.
+    /// A holder whose settings are not done yet. Its seed is its number in this cluster, and its namespace is
+    /// made if it is missing.
     pub fn builder(&self, config: Config) -> Builder {
+        self.server.ensure_namespace(config.namespace());
         let number = self.holders.fetch_add(1, Ordering::Relaxed);
         Lease::builder(config)
             .runtime(self.time.clone())

@@ -60,6 +60,12 @@ impl Server {
         action(&mut lock(&self.0.model))
     }
 
+    /// Makes a namespace if it is missing. At first there are `default` and `kube-system`.
+    pub fn ensure_namespace(&self, name: &str) {
+        let now = self.now();
+        self.with_model(|model| model.ensure_namespace(now, name));
+    }
+
     /// Asks this for the fate of every request from now on. Must not call methods of this server.
     pub fn decide(&self, hook: impl FnMut(&Request<Bytes>) -> Fate + Send + 'static) {
         *lock(&self.0.hook) = Some(Box::new(hook));
@@ -77,8 +83,12 @@ impl Server {
 
     /// Sends a request as an administrator would: nothing happens to it.
     pub fn send_directly(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
-        let now = UnixMicros(self.0.clock.now().wall.as_micros());
+        let now = self.now();
         lock(&self.0.model).handle(now, request).into_response()
+    }
+
+    fn now(&self) -> UnixMicros {
+        UnixMicros(self.0.clock.now().wall.as_micros())
     }
 }
 

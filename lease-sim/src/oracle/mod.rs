@@ -67,6 +67,8 @@ struct Record {
     terminating: bool,
     /// Somebody removed what tells its author that it is the author.
     stripped: bool,
+    /// Its author keeps it in quarantine, even if somebody has removed the mark that says so.
+    quarantined: bool,
     /// The network put its author there, by delivering a request a second time.
     doubled: bool,
     /// When somebody last meddled so that a live term can be taken.
@@ -86,6 +88,8 @@ struct Seat {
     attempts: VecDeque<Attempt>,
     /// The state of the record that this incarnation saw last, and since when by its own clock.
     seen: Option<Seen>,
+    /// The newest version of the object that it has seen: older ones are no news.
+    newest: u64,
     /// The state that its first read showed.
     first_seen: Option<u64>,
     /// Its last definite answer said that there is no object.
@@ -231,6 +235,13 @@ impl Oracle {
         }
     }
 
+    /// S25 excuses a holder whose monotonic clock runs at a rate that no margin allows for: the server's time
+    /// since its last answer is something it can only count with that clock.
+    pub(super) fn loses_count(&self, seat: u8) -> bool {
+        let clock = &self.seats[usize::from(seat)].plan.clock;
+        self.broken.contains(&Assumption::ClockRate) && i64::from(clock.rate.abs()) > self.rate
+    }
+
     /// Whether somebody has taken the record, or a part of it, from whoever held it.
     pub(crate) const fn meddled(&self) -> bool {
         self.record.meddled_at.is_some()
@@ -303,6 +314,14 @@ impl Oracle {
         self.resource.highest = token;
         self.resource.newest = self.resource.newest.max(begun);
         true
+    }
+
+    /// The storage was restored from a backup: versions that were seen before may come a second time, as
+    /// other states. Who believes cannot know that, and goes on taking older versions for stale reads.
+    pub(crate) fn rolled_back(&mut self, at: u64) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.belief.is_none_or(|belief| belief.until <= at)) {
+            seat.newest = 0;
+        }
     }
 
     /// A holder's process stood still, or a timer of its came late.
@@ -478,6 +497,7 @@ impl Seat {
             open: false,
             attempts: VecDeque::new(),
             seen: None,
+            newest: 0,
             first_seen: None,
             saw_absence: false,
             left_at: None,

@@ -77,7 +77,7 @@ impl Oracle {
             Some(_) if landing.deletes && self.record.author == Some(process) => {}
             _ => self.judge_release(at, process, before.as_ref().map(|(object, _)| &**object)),
         }
-        self.remember(at, after);
+        self.remember(at, after, false);
     }
 
     /// Somebody else has changed the object. `meddled`: so that a live term can be taken from its holder;
@@ -94,11 +94,16 @@ impl Oracle {
         if takes {
             self.author(at, None);
         }
-        self.remember(at, after);
+        self.remember(at, after, !meddled && !takes);
     }
 
-    fn remember(&mut self, at: u64, after: &Snapshot) {
+    /// `touched`: somebody has edited no more than metadata.
+    fn remember(&mut self, at: u64, after: &Snapshot, touched: bool) {
         let object = after.as_ref().map(|(object, _)| &**object);
+        // To strip the mark ends no quarantine; a holder's write, or another object, does.
+        let same = object.is_some_and(|object| object_hash(object) == self.record.object);
+        let marked = object.is_some_and(is_quarantined);
+        self.record.quarantined = marked || (touched && same && self.record.quarantined);
         self.record.stripped = object.is_some_and(|object| !object.meta.annotations.contains_key(NONCE));
         self.record.terminating = object.is_some_and(|object| object.meta.deletion_timestamp.is_some());
         self.record.object = object.map_or(0, object_hash);
@@ -199,8 +204,8 @@ impl Oracle {
             return;
         };
         let who = landing.process.seat;
-        let renews =
-            self.record.author == Some(landing.process) && old.spec.acquire_time == new.spec.acquire_time;
+        let own = self.record.author == Some(landing.process);
+        let renews = own && old.spec.acquire_time == new.spec.acquire_time;
         if renews && new.spec.renew_time <= old.spec.renew_time {
             self.violate(at, Invariant::StrictRenewTime, || {
                 format!("holder {who} wrote {:?} over {:?}", new.spec.renew_time, old.spec.renew_time)
@@ -211,16 +216,26 @@ impl Oracle {
                 format!("holder {who} wrote what is being deleted")
             });
         }
-        if old.meta.annotations.contains_key(QUARANTINE) && !new.meta.annotations.contains_key(QUARANTINE) {
+        let stripped = self.record.quarantined && !is_quarantined(old);
+        if self.record.quarantined && !is_quarantined(new) && (own || !stripped) {
             self.judge_quarantine(at, landing, old);
         }
         let changes = names(old) != names(new);
         let counted = i64::from(new.spec.lease_transitions.unwrap_or(0));
         let was = i64::from(old.spec.lease_transitions.unwrap_or(0).max(0));
         let expected = (was + i64::from(changes)).min(i64::from(i32::MAX));
-        if counted != expected || (changes && old.spec.acquire_time == new.spec.acquire_time) {
+        if counted != expected {
             self.violate(at, Invariant::Transitions, || {
                 format!("holder {who} made leaseTransitions {counted} of {was}, holder changed: {changes}")
+            });
+        }
+        // Two holders may take the lease in one microsecond: both go by the server's `Date` if need be.
+        if changes && new.spec.acquire_time != new.spec.renew_time {
+            self.violate(at, Invariant::Transitions, || {
+                format!(
+                    "holder {who} took the lease at {:?} and says {:?}",
+                    new.spec.renew_time, new.spec.acquire_time
+                )
             });
         }
         if !preserved(old, new) {
@@ -228,8 +243,7 @@ impl Oracle {
                 format!("holder {who} dropped what is not its own")
             });
         }
-        let foreign = self.record.author != Some(landing.process) && names(old).is_some();
-        if foreign {
+        if !own && names(old).is_some() {
             self.judge_takeover(at, landing, old);
         }
     }
@@ -253,6 +267,9 @@ impl Oracle {
 
     /// S25: a timestamp near the server's time, or near the sender's own clock while it knows no better.
     fn judge_stamp(&mut self, at: u64, landing: Landing, new: &LeaseObject) {
+        if self.loses_count(landing.process.seat) {
+            return;
+        }
         let seat = &mut self.seats[usize::from(landing.process.seat)];
         let (Some(stamp), true) = (new.spec.renew_time, seat.incarnation == landing.process.incarnation)
         else {
@@ -283,20 +300,27 @@ impl Oracle {
         }
         let identity = identity(landing.process.seat, &seat.plan);
         let state = state(old);
-        if names(old) == Some(identity.as_str()) && !seat.plan.contend && seat.first_seen == Some(state) {
+        // Nothing in the record says that it is in quarantine: it is waited for, if only for that.
+        let stripped = self.record.quarantined && !is_quarantined(old);
+        let restarted = names(old) == Some(identity.as_str()) && seat.first_seen == Some(state);
+        if restarted && !seat.plan.contend && !stripped {
             return self.marks.hit(Mark::Reclaimed);
         }
         let claimed = old.spec.lease_duration_seconds.unwrap_or(0).max(0).unsigned_abs();
         let own = Duration::from_millis(seat.plan.duration());
         let wait = Duration::from_secs(claimed.into()).max(own).min(MAX_FOREIGN_TTL.max(own));
+        let quarantine = if stripped { seat.plan.quarantine } else { 0 };
+        let wait = wait.max(Duration::from_millis(quarantine));
         let wait = wait + Duration::from_millis(seat.plan.takeover_delay);
         let since = seat.seen.filter(|seen| seen.state == state).map(|seen| seen.since);
         let observed = since.is_some_and(|since| landing.emitted.mono >= since.saturating_add(wait));
         let skew = seat.plan.max_clock_skew.map(Duration::from_millis);
-        let stamped = skew.zip(old.spec.renew_time).is_some_and(|(skew, renewed)| {
-            let due = renewed.0.saturating_add((wait + skew).as_micros() as i64);
-            landing.emitted.wall.as_micros() > due
-        });
+        // When an object was created, its timestamps do not say: a POST can land late.
+        let stamped = !stripped
+            && skew.zip(old.spec.renew_time).is_some_and(|(skew, renewed)| {
+                let due = renewed.0.saturating_add((wait + skew).as_micros() as i64);
+                landing.emitted.wall.as_micros() > due
+            });
         let who = landing.process.seat;
         let apart = landing.emitted.wall.as_micros().abs_diff(landing.sent_at);
         // What the machine can know is a round trip and the seconds of a `Date` off.
@@ -357,14 +381,19 @@ impl Oracle {
             self.marks.hit(Mark::StaleRead);
         }
         seat.first_seen.get_or_insert(state);
-        if seat.seen.is_none_or(|seen| seen.state != state) {
-            seat.seen = Some(Seen { state, since: now });
-        }
         if shown.author == Some(process) {
             seat.posts.clear();
         }
-        if shown.author == Some(process) && seat.own_since.is_none_or(|(object, _)| object != shown.object) {
-            seat.own_since = Some((shown.object, now));
+        // A read of an older version is no news: no wait begins anew, the record has been what it is since.
+        if shown.version >= seat.newest {
+            seat.newest = shown.version;
+            if seat.seen.is_none_or(|seen| seen.state != state) {
+                seat.seen = Some(Seen { state, since: now });
+            }
+            let another = seat.own_since.is_none_or(|(object, _)| object != shown.object);
+            if shown.author == Some(process) && another {
+                seat.own_since = Some((shown.object, now));
+            }
         }
         if shown.terminating {
             self.marks.hit(Mark::Terminating);
@@ -373,8 +402,12 @@ impl Oracle {
 
     /// S16: it has taken it in.
     pub(crate) fn took_in(&mut self, at: u64, process: Process, shown: Shown) {
-        let newer = |belief: &super::Belief| shown.version > belief.version && belief.until > at;
-        let believes = self.seats[usize::from(process.seat)].belief.filter(newer);
+        let seat = &self.seats[usize::from(process.seat)];
+        // What is older than what it has seen, it has to take for a stale read. Only a storage that was
+        // restored from a backup answers so when it answers with the present.
+        let known = shown.version >= seat.newest;
+        let newer = |belief: &super::Belief| known && shown.version > belief.version && belief.until > at;
+        let believes = seat.belief.filter(newer);
         if believes.is_some() && shown.terminating && !shown.stale {
             let who = process.seat;
             self.violate(at, Invariant::RespectsDeletion, || {
@@ -398,6 +431,10 @@ pub(crate) fn identity(seat: u8, plan: &crate::plan::HolderPlan) -> String {
 /// Whom a record names.
 pub(crate) fn names(object: &LeaseObject) -> Option<&str> {
     object.spec.holder_identity.as_deref().filter(|name| !name.is_empty())
+}
+
+fn is_quarantined(object: &LeaseObject) -> bool {
+    object.meta.annotations.contains_key(QUARANTINE)
 }
 
 fn object_hash(object: &LeaseObject) -> u64 {

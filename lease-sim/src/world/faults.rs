@@ -178,6 +178,7 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
             // In the backup nobody held it.
             admin(world, Edit::Clear);
             world.edited(true, true);
+            world.oracle.rolled_back(world.now);
         }
         FaultKind::Partition { .. }
         | FaultKind::Outage { .. }

@@ -1,7 +1,8 @@
 //! Schedules that broke other implementations of a Lease holder, each against ours. The names are those of the
 //! implementations: CG client-go, AT actor-ts, KE kube-leader-election, KM kube-lease-manager, KB kubert,
 //! KC kube-coordinate, RF the RustFS operator's, PK Pekko, F8 fabric8, JV the Java client's, PY the Python
-//! client's, ET etcd's.
+//! client's, ET etcd's; SW is what sweeps found in our own core or oracle, made by hand where that says more than
+//! the shrunk plan.
 
 use lease_sim::oracle::Mark;
 use lease_sim::plan::{Beginning, Deed, Edit, FaultKind, Refusal, Throttle, Way};
@@ -30,7 +31,45 @@ pub(crate) fn all() -> Vec<Schedule> {
     all.extend(actor_ts());
     all.extend(rust());
     all.extend(others());
+    all.extend(sweeps());
     all
+}
+
+fn sweeps() -> Vec<Schedule> {
+    let restart = |at: f64| (at, FaultKind::Crash { holder: 0, span: s(0.1) });
+    let strip = |schedule: Schedule, at: f64, (then, what)| {
+        schedule.each(|holder| holder.vacate = true).fault(at, admin(Edit::Strip)).fault(then, what)
+    };
+    vec![
+        strip(
+            new("sw-1-stripped-in-a-quarantine", "the creator restarts when the mark is gone: it waits"),
+            2.0,
+            restart(3.0),
+        )
+        .expect([Idle(0, 15.5), Somebody(25.0), Terms(1)]),
+        strip(
+            new("sw-1-stripped-in-a-term", "a term that was renewed is none: who restarts has it at once"),
+            12.0,
+            restart(12.5),
+        )
+        .begins(Beginning::Empty)
+        .expect([Met(Mark::Reclaimed), Holds(0, 13.0), Terms(2)]),
+        new("sw-2-stale-read-in-a-release", "a stale read between two of one state restarts no wait")
+            .begins(Beginning::JustDied)
+            .alone()
+            .holder(0, |holder| holder.max_clock_skew = None)
+            .fault(2.0, admin(Edit::RenewTime { seconds: 30 }))
+            .deed(0, 7, Deed::LoseRequest)
+            .deed(0, 8, Deed::Stale(20 * SECOND))
+            .fault(21.0, release(0, 2.0))
+            .expect([Met(Mark::StaleRead), Holds(0, 30.0), Terms(1)]),
+        new("sw-3-two-in-one-second", "two take the lease in one second of the server's, which both go by")
+            .begins(Beginning::JustDied)
+            .each(|holder| holder.clock.wall_offset = 7_200_000_000)
+            .holder(1, |holder| holder.starts_at = s(0.7))
+            .fault(15.3, admin(Edit::Clear))
+            .expect([Terms(2)]),
+    ]
 }
 
 fn client_go() -> Vec<Schedule> {
