@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod driver;
+pub mod kubeconfig;
 pub mod plans;
 pub mod script;
 pub mod server;
@@ -16,7 +17,7 @@ mod tests {
 
     use arbitrary::{Arbitrary, Unstructured};
 
-    use crate::{driver, plans, script, watch, wire};
+    use crate::{driver, kubeconfig, plans, script, watch, wire};
 
     /// The committed corpus of a target as a plain test: needs no fuzzer.
     fn corpus(name: &str, mut run: impl FnMut(&[u8]) -> bool) {
@@ -46,6 +47,14 @@ mod tests {
     #[test]
     fn the_corpus_of_streams_tells_what_is_there() {
         corpus("watch_framing", |bytes| scripts(bytes, |script: &watch::Script| watch::run(script)));
+    }
+
+    #[test]
+    fn the_corpus_of_kubeconfigs_gives_nothing_away() {
+        corpus("kubeconfig", |bytes| {
+            kubeconfig::run(bytes);
+            true
+        });
     }
 
     #[test]

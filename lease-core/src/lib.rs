@@ -106,6 +106,8 @@
 mod attempts;
 mod config;
 pub mod credentials;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod event;
 mod identifiers;
 mod input;
@@ -123,7 +125,7 @@ mod time;
 mod timestamp;
 mod wire;
 
-pub use config::{Config, ConfigBuilder, ConfigError, ReleasePolicy, SameIdentity};
+pub use config::{Config, ConfigBuilder, ConfigError, OwnerReference, ReleasePolicy, SameIdentity};
 pub use event::{
     Acquisition, AttemptOutcome, Command, Denial, DenialReason, Event, LostReason, ReleaseOutcome,
 };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Options, Result, embedded, seconds};
+use common::{Options, Result, embedded, explain, seconds};
 use lease_tokio::{Acquisition, Config, CredentialSource, Event, FencingToken, Lease};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("failover: {error}");
+            eprintln!("failover: {}", explain(&*error));
             ExitCode::FAILURE
         }
     }

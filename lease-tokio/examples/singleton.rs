@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use common::{Options, Result, seconds};
+use common::{Options, Result, explain, seconds};
 use lease_tokio::{Config, Interrupted, Lease};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -32,8 +32,8 @@ const PIECE: Duration = Duration::from_millis(50);
 async fn main() -> ExitCode {
     let ended = match Options::parse("singleton", USAGE) {
         Ok(None) => Ok(()),
-        Ok(Some(Options { worker: Some(ref name), ref server, .. })) if server.is_none() => {
-            Err(format!("worker {name} needs --server").into())
+        Ok(Some(ref options @ Options { worker: Some(ref name), .. })) if options.embedded() => {
+            Err(format!("worker {name} needs to be told of a server").into())
         }
         Ok(Some(options)) => match options.worker.clone() {
             Some(name) => work(&options, &name).await,
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("singleton: {error}");
+            eprintln!("singleton: {}", explain(&*error));
             ExitCode::FAILURE
         }
     }

@@ -30,16 +30,16 @@
 //! # What it promises, and what it cannot
 //!
 //! The protocol is [`lease_core`]'s, a state machine without I/O; its documentation has the argument and the
-//! assumptions. This crate gives it a clock, an HTTP client and a task. [`Lease::check_alive`] compares a
+//! assumptions. [`lease_core::driver`] runs it; this crate gives that an HTTP client and a runtime. [`Lease::check_alive`](driver::Lease::check_alive) compares a
 //! deadline with the clock and nothing else, so it is right when the network is gone, when the runtime is
 //! starved, and when the task is dead. It cannot know how long the process sleeps between that answer and the
 //! side effect it allows: hand the [`FencingToken`] to the protected resource and let it refuse older ones.
 //!
 //! # Outside of a cluster, and other HTTP clients
 //!
-//! [`Builder::credentials`] takes an address, a CA and a token or client certificate, as values or as files,
+//! [`Builder::credentials`](driver::Builder::credentials) takes an address, a CA and a token or client certificate, as values or as files,
 //! as **one** [`CredentialSource`]. Files are followed: they are read again every minute, at once after a 401,
-//! and soon after a connection failed. [`Builder::transport`] takes any other [`Transport`]; one
+//! and soon after a connection failed. [`Builder::transport`](driver::Builder::transport) takes any other [`Transport`]; one
 //! [`ReqwestTransport`] can be shared by many leases.
 //!
 //! ```
@@ -61,35 +61,57 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod blocking;
-mod builder;
-mod clock;
-mod credentials;
-mod driver;
-mod error;
-mod handle;
-mod published;
-mod recorder;
-mod scope;
-mod subscribers;
-mod terms;
+mod runtime;
 mod transport;
-mod trouble;
 
-pub use builder::Builder;
-pub use clock::{Clock, SystemClock};
-pub use credentials::in_cluster_namespace;
-pub use error::{AcquireError, Interrupted, SetupError, Stopped};
-pub use handle::{Attempt, Events, Lease};
-pub use recorder::RecorderConfig;
-pub use subscribers::Subscription;
-pub use transport::{BoxFuture, Call, ReqwestTransport, ReqwestTransportBuilder, SendError, Transport};
+use std::sync::Arc;
+
+use lease_core::driver;
+
+pub use lease_core::driver::{
+    AcquireError, Attempt, BoxFuture, Call, Clock, Events, Interrupted, RecorderConfig, Runtime, SendError,
+    SetupError, Stopped, Subscription, SystemClock, Transport, in_cluster_namespace, interface,
+};
+#[cfg(feature = "kubeconfig")]
+pub use lease_core::driver::{kubeconfig, kubeconfig_file};
+pub use runtime::TokioRuntime;
+pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
+
+/// A handle on one holder of one lease, on tokio. All that it can do is
+/// [`lease_core::driver::Lease`]'s, which every adapter shares.
+pub type Lease = driver::Lease<Tokio>;
+
+/// Sets up a holder. From [`Lease::builder`]; ends with [`spawn`](driver::Builder::spawn).
+pub type Builder = driver::Builder<Tokio>;
+
+/// Stands for this adapter in [`Lease`] and [`Builder`].
+#[derive(Debug)]
+pub enum Tokio {}
+
+impl driver::Adapter for Tokio {
+    /// The runtime that this is called on, either flavour. It needs its I/O driver and its timers.
+    fn runtime() -> Result<Arc<dyn Runtime>, SetupError> {
+        Ok(Arc::new(TokioRuntime::current()?))
+    }
+
+    fn transport(setup: driver::TransportSetup) -> Result<Arc<dyn Transport>, SetupError> {
+        let mut transport =
+            ReqwestTransport::builder(setup.credentials).clock(setup.clock).runtime(setup.runtime);
+        if let Some(proxy) = setup.proxy {
+            transport = transport.proxy(proxy);
+        }
+        Ok(Arc::new(transport.build()?))
+    }
+}
 
 pub use lease_core;
+#[cfg(feature = "kubeconfig")]
+pub use lease_core::credentials::kubeconfig::KubeconfigOptions;
 pub use lease_core::credentials::{
     AuthenticationSource, BearerToken, CaBundle, CertificateChain, CredentialError, CredentialSource,
     Explicit, InCluster, Piece, PrivateKey, RotationPolicy, ServerUrl,
 };
+pub use lease_core::credentials::{ExecApiVersion, ExecPlugin};
 pub use lease_core::{
     Acquisition, AttemptOutcome, Config, ConfigBuilder, ConfigError, Denial, DenialReason, Event, Failure,
     FencingToken, Held, Identity, LostReason, MonoTime, Now, Problem, ReleaseOutcome, ReleasePolicy,

@@ -2,8 +2,6 @@
 //!
 //! The API server is `lease-sim`'s model, called directly, and the time is tokio's paused one, so nothing sleeps and
 //! nothing leaves the process. Rows about the wire use the same model behind HTTPS on the loopback interface.
-//!
-//! C4, the object-safe trait that every adapter implements, comes with the next adapter.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 #[path = "contract/acquire.rs"]

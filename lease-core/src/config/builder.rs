@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::names::{is_dns_label, is_dns_subdomain, is_identity};
-use super::{Config, ConfigError, ReleasePolicy, SameIdentity, default_max_clock_skew};
+use super::{
+    Config, ConfigError, Creation, OwnerReference, ReleasePolicy, SameIdentity, default_max_clock_skew,
+};
 use crate::identifiers::Identity;
 #[cfg(feature = "mutants")]
 use crate::mutants::Mutant;
-use crate::wire::Paths;
+use crate::wire::{Paths, creation_size};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -37,6 +39,7 @@ pub struct ConfigBuilder {
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
     max_body: Option<usize>,
+    creation: Creation,
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
 }
@@ -185,6 +188,33 @@ impl ConfigBuilder {
         self
     }
 
+    /// A label that the object gets when this holder creates it. The last one with a key counts.
+    ///
+    /// Like annotations and owner references it is written by the POST and never again: what an existing
+    /// object has, and what others make of it later, is kept as it is. The [syntax][labels] of keys and values
+    /// is Kubernetes'.
+    ///
+    /// [labels]: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.creation.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// An annotation that the object gets when this holder creates it. The last one with a key counts.
+    ///
+    /// Keys as for labels, upper case allowed everywhere; any values; all of them together 256 KiB at most,
+    /// less some 100 bytes and the identity for our own. Keys that begin with `lease-core.rs/` are ours.
+    pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.creation.annotations.insert(key.into(), value.into());
+        self
+    }
+
+    /// An owner that the object gets when this holder creates it, after those given before.
+    pub fn owner_reference(mut self, owner: OwnerReference) -> Self {
+        self.creation.owner_references.push(owner);
+        self
+    }
+
     /// Switches a deliberate bug on, for a simulator to find. Only with the feature `mutants`; left out of
     /// [recordings](crate::recording), which replay the machine without it.
     #[cfg(feature = "mutants")]
@@ -211,6 +241,7 @@ impl ConfigBuilder {
         if !is_identity(&identity) {
             return Err(ConfigError::Identity { given: identity });
         }
+        self.creation.check(&identity)?;
         let longest = Duration::from_secs(u64::from(i32::MAX.unsigned_abs()));
         let ttl = within("ttl", required("ttl", self.ttl)?, 100 * MILLISECOND, longest)?;
         let ceiling = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
@@ -275,7 +306,8 @@ impl ConfigBuilder {
             quarantine: within("quarantine", self.quarantine.unwrap_or(ttl), ttl, ttl.max(DAY))?,
             same_identity: self.same_identity,
             release_policy: self.release_policy,
-            max_body: max_body(self.max_body.unwrap_or(1 << 20))?,
+            max_body: max_body(self.max_body.unwrap_or(1 << 20), &self.creation)?,
+            creation: self.creation,
             #[cfg(feature = "mutants")]
             mutant: self.mutant,
         };
@@ -313,9 +345,11 @@ fn acquire_retries(given: u32) -> Result<u32, ConfigError> {
     Ok(given)
 }
 
-fn max_body(given: usize) -> Result<usize, ConfigError> {
-    if !(4 << 10..=16 << 20).contains(&given) {
-        let allowed = "4096 to 16777216 bytes".to_owned();
+/// What the object is created with comes back in every response, and its keys once more in `managedFields`.
+fn max_body(given: usize, creation: &Creation) -> Result<usize, ConfigError> {
+    let least = (4 << 10) + 2 * creation_size(creation);
+    if !(least..=16 << 20).contains(&given) {
+        let allowed = format!("{least} to 16777216 bytes");
         return Err(ConfigError::OutOfRange { setting: "max_body", given: given.to_string(), allowed });
     }
     Ok(given)

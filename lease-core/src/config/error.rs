@@ -4,6 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::OwnerReference;
+
+const QUALIFIED: &str = "is no qualified name: use 1 to 63 of A-Z, a-z, 0-9, -, _ and ., starting and ending \
+with a letter or digit, and before it, if you like, a DNS subdomain and /, as in example.com/name";
+
 /// Why [`ConfigBuilder::build`](super::ConfigBuilder::build) refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,6 +32,51 @@ pub enum ConfigError {
     Identity {
         /// What was given.
         given: String,
+    },
+    /// A label's key is not a qualified name.
+    LabelKey {
+        /// What was given.
+        given: String,
+    },
+    /// A label's value has other characters than allowed, or is too long.
+    LabelValue {
+        /// The label.
+        key: String,
+        /// What was given.
+        given: String,
+    },
+    /// An annotation's key is not a qualified name.
+    AnnotationKey {
+        /// What was given.
+        given: String,
+    },
+    /// An annotation's key is one of those that the protocol keeps its marks under.
+    OwnAnnotation {
+        /// What was given.
+        given: String,
+    },
+    /// The annotations are longer than the API server takes.
+    AnnotationsTooLarge {
+        /// The bytes of all keys and values.
+        given: usize,
+        /// What the API server takes, less what we write ourselves.
+        allowed: usize,
+    },
+    /// An owner reference that the API server would refuse.
+    OwnerReference {
+        /// What was given.
+        owner: Box<OwnerReference>,
+        /// Which of its fields is wrong, by the name it has in Kubernetes.
+        field: &'static str,
+        /// Why, in words.
+        reason: &'static str,
+    },
+    /// Two owner references say that they are the controller.
+    TwoControllers {
+        /// Kind and name.
+        first: String,
+        /// Kind and name.
+        second: String,
     },
     /// A duration or number lies outside of its range.
     OutOfRange {
@@ -68,6 +118,31 @@ impl fmt::Display for ConfigError {
                 formatter,
                 "identity {given:?} names nobody: use 1 to 1024 bytes without control characters and \
                  without blanks at the ends, for example the pod's name and a random suffix"
+            ),
+            Self::LabelKey { given } => write!(formatter, "label key {given:?} {QUALIFIED}"),
+            Self::LabelValue { key, given } => write!(
+                formatter,
+                "label {key} has the value {given:?}: use up to 63 of A-Z, a-z, 0-9, -, _ and ., starting and \
+                 ending with a letter or digit, or nothing at all"
+            ),
+            Self::AnnotationKey { given } => write!(formatter, "annotation key {given:?} {QUALIFIED}"),
+            Self::OwnAnnotation { given } => write!(
+                formatter,
+                "annotation key {given:?} begins with what this library keeps its own marks under: use another"
+            ),
+            Self::AnnotationsTooLarge { given, allowed } => write!(
+                formatter,
+                "the annotations have {given} bytes, keys and values; {allowed} are what the API server takes \
+                 beside our own"
+            ),
+            Self::OwnerReference { owner, field, reason } => write!(
+                formatter,
+                "the owner reference to {:?} {:?} has a wrong {field}: {reason}",
+                owner.kind, owner.name
+            ),
+            Self::TwoControllers { first, second } => write!(
+                formatter,
+                "both {first} and {second} are given as the owner that is the controller: only one can be"
             ),
             Self::OutOfRange { setting, given, allowed } => {
                 write!(formatter, "`{setting}` is {given}, allowed is {allowed}")

@@ -1,12 +1,16 @@
 //! What a holder must be told, validated before anything is sent.
 
 mod builder;
+mod creation;
 mod error;
 mod names;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use builder::ConfigBuilder;
+pub(crate) use creation::Creation;
+pub use creation::OwnerReference;
 pub use error::ConfigError;
 
 use crate::identifiers::Identity;
@@ -66,6 +70,7 @@ pub enum SameIdentity {
 /// | `same_identity` | `Reclaim` | |
 /// | `release_policy` | `Delete` | |
 /// | `max_body` | 1 MiB | 4 KiB to 16 MiB |
+/// | `label`, `annotation`, `owner_reference` | none | what the API server takes |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     namespace: Box<str>,
@@ -89,6 +94,7 @@ pub struct Config {
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
     max_body: usize,
+    creation: Creation,
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
     paths: Paths,
@@ -121,6 +127,21 @@ impl Config {
         &self.identity
     }
 
+    /// The labels that the object is created with.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.creation.labels
+    }
+
+    /// The annotations that the object is created with, beside our own.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.creation.annotations
+    }
+
+    /// The owners that the object is created with.
+    pub fn owner_references(&self) -> &[OwnerReference] {
+        &self.creation.owner_references
+    }
+
     /// How long a term lasts after the emission of its last confirmed write: `ttl - safety_margin`.
     ///
     /// The argument's *V*. `leaseDurationSeconds` is ⌈ttl⌉, so every contender waits at least ⌈ttl⌉.
@@ -143,6 +164,11 @@ impl Config {
     /// `max_clock_skew`, or its default where rule (b) is switched off.
     pub(crate) fn skew_bound(&self) -> Duration {
         self.max_clock_skew.unwrap_or_else(|| default_max_clock_skew(self.ttl))
+    }
+
+    /// What the object is created with.
+    pub(crate) fn creation(&self) -> &Creation {
+        &self.creation
     }
 
     /// Where requests go.

@@ -8,7 +8,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::exec::ExecProblem;
 use super::files::{FileRole, MAX_FILE_BYTES};
+#[cfg(feature = "kubeconfig")]
+use super::kubeconfig::KubeconfigError;
 use super::url::{MAX_URL_BYTES, ServerUrl};
 
 /// Why there are no credentials, or no new ones. Its text says what to do.
@@ -73,6 +76,18 @@ pub enum CredentialError {
         /// Where it is.
         path: PathBuf,
     },
+    /// An exec plugin gave no credentials.
+    Exec {
+        /// What was to be run.
+        program: PathBuf,
+        /// What went wrong.
+        problem: ExecProblem,
+        /// What whoever configured the plugin says about installing it; only when it does not exist.
+        install_hint: Option<String>,
+    },
+    /// A kubeconfig cannot be used.
+    #[cfg(feature = "kubeconfig")]
+    Kubeconfig(Box<KubeconfigError>),
 }
 
 /// What is wrong with an environment variable.
@@ -225,7 +240,33 @@ impl fmt::Display for CredentialError {
                  at most 63",
                 path.display()
             ),
+            Self::Exec { program, problem, install_hint } => {
+                write!(formatter, "exec plugin {} {problem}", program.display())?;
+                match install_hint {
+                    Some(hint) => write!(formatter, "; {}", Shown(hint)),
+                    None => Ok(()),
+                }
+            }
+            #[cfg(feature = "kubeconfig")]
+            Self::Kubeconfig(problem) => write!(formatter, "kubeconfig: {problem}"),
         }
+    }
+}
+
+/// A text of somebody else: control characters escaped, cut after 300 characters.
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().nth(300).map_or(self.0.len(), |(at, _)| at);
+        for part in self.0[..end].trim().chars() {
+            match part {
+                '\n' => formatter.write_str(" ")?,
+                part if part.is_control() => write!(formatter, "{}", part.escape_default())?,
+                part => write!(formatter, "{part}")?,
+            }
+        }
+        formatter.write_str(if end < self.0.len() { "…" } else { "" })
     }
 }
 
@@ -349,6 +390,13 @@ impl CredentialError {
             Self::Pem { problem, .. } => Self::Pem { role: Some(found_role), path, problem },
             other => other,
         }
+    }
+}
+
+#[cfg(feature = "kubeconfig")]
+impl From<KubeconfigError> for CredentialError {
+    fn from(problem: KubeconfigError) -> Self {
+        Self::Kubeconfig(Box::new(problem))
     }
 }
 

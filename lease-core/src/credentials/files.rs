@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::exec::ExecFailure;
+
 /// The most bytes of one file that are taken: 1 MiB.
 ///
 /// Adapters stop reading after `MAX_FILE_BYTES + 1` bytes (a token path that points to `/dev/zero` must not
@@ -51,11 +53,15 @@ pub struct FileToRead {
     pub path: PathBuf,
 }
 
-/// What came of reading files: for each role the content, or how reading it failed.
+/// What came of reading files, for each role the content or how reading it failed, and of running an exec
+/// plugin, if there is one.
 ///
 /// `Debug` shows sizes, never content.
 #[derive(Clone, Default)]
-pub struct FileContents(BTreeMap<FileRole, Result<Bytes, io::ErrorKind>>);
+pub struct FileContents {
+    files: BTreeMap<FileRole, Result<Bytes, io::ErrorKind>>,
+    exec: Option<Result<Bytes, ExecFailure>>,
+}
 
 impl FileContents {
     /// Nothing read yet.
@@ -68,19 +74,34 @@ impl FileContents {
     ///
     /// Content beyond [`MAX_FILE_BYTES`] is refused later, with the file's path.
     pub fn insert(&mut self, role: FileRole, read: Result<impl Into<Bytes>, io::ErrorKind>) {
-        self.0.insert(role, read.map(Into::into));
+        self.files.insert(role, read.map(Into::into));
+    }
+
+    /// Takes the outcome of running an [`ExecCommand`](super::ExecCommand): its standard output if it ended
+    /// with success.
+    ///
+    /// Output beyond [`MAX_EXEC_BYTES`](super::MAX_EXEC_BYTES) is refused later, with the plugin's name.
+    pub fn insert_exec(&mut self, outcome: Result<impl Into<Bytes>, ExecFailure>) {
+        self.exec = Some(outcome.map(Into::into));
+    }
+
+    pub(super) fn exec(&self) -> Option<&Result<Bytes, ExecFailure>> {
+        self.exec.as_ref()
     }
 
     pub(crate) fn get(&self, role: FileRole) -> Option<&Result<Bytes, io::ErrorKind>> {
-        self.0.get(&role)
+        self.files.get(&role)
     }
 }
 
 impl fmt::Debug for FileContents {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = formatter.debug_map();
-        for (role, read) in &self.0 {
+        for (role, read) in &self.files {
             map.entry(role, &read.as_ref().map(Bytes::len));
+        }
+        if let Some(outcome) = &self.exec {
+            map.entry(&"exec", &outcome.as_ref().map(Bytes::len));
         }
         map.finish()
     }

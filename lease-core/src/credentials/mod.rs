@@ -38,17 +38,20 @@
 //! Secrets (tokens, private keys, what was read from files) never appear in `Debug` or `Display` output of
 //! anything in here, errors included. They are not wiped from memory when dropped.
 //!
-//! # Sources to come
-//!
-//! A kubeconfig file and exec plugins are to become further variants of [`CredentialSource`]. A kubeconfig
-//! resolves to the same pieces (each inline or a file) and so to the same [`Credentials`]; an exec plugin
-//! adds a command to run beside [`CredentialSource::files`], and its expiry to [`Rotation`].
+//! An exec plugin is a command to run beside the files to read: [`CredentialSource::command`] and
+//! [`Rotation::command`] describe it, [`FileContents::insert_exec`] takes what it printed.
 
+mod base64;
+mod connection;
 mod error;
+mod exec;
 mod files;
+#[cfg(feature = "kubeconfig")]
+pub mod kubeconfig;
 mod pem;
 mod resolved;
 mod rotation;
+mod schedule;
 mod source;
 mod token;
 mod url;
@@ -56,13 +59,15 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use connection::{CredentialWarning, ProxyScheme, ProxyUrl};
 pub use error::{
     BlockFault, CredentialError, PemProblem, RequestProblem, TokenProblem, UrlProblem, VariableProblem,
 };
+pub use exec::{ExecApiVersion, ExecCommand, ExecFailure, ExecPlugin, ExecProblem, MAX_EXEC_BYTES};
 pub use files::{FileContents, FileRole, FileToRead, MAX_FILE_BYTES};
 pub use pem::{CaBundle, CertificateChain, ClientCertificate, PrivateKey};
 pub use resolved::{Authentication, Credentials};
-pub use rotation::{Change, Reread, Rotation, RotationPolicy};
+pub use rotation::{Change, Reread, Rotation, RotationPolicy, RotationTime};
 pub use source::{AuthenticationSource, CredentialSource, Explicit, InCluster, Piece};
 pub use token::BearerToken;
 pub use url::{MAX_URL_BYTES, ServerUrl};

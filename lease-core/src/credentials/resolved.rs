@@ -3,10 +3,12 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
 
+use super::connection::{Connection, CredentialWarning, ProxyUrl};
 use super::error::CredentialError;
 use super::pem::{CaBundle, ClientCertificate};
 use super::token::BearerToken;
 use super::url::ServerUrl;
+use crate::WallTime;
 
 /// Address, certificate authority and authentication of one source, complete and checked.
 ///
@@ -17,10 +19,12 @@ pub struct Credentials {
     server: ServerUrl,
     ca: Option<CaBundle>,
     authentication: Authentication,
+    expires_at: Option<WallTime>,
     namespace: Option<String>,
+    connection: Connection,
 }
 
-/// How we show who we are. Exactly one way.
+/// How we show who we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Authentication {
@@ -30,6 +34,20 @@ pub enum Authentication {
     Token(BearerToken),
     /// With a client certificate in every TLS handshake.
     ClientCertificate(ClientCertificate),
+    /// With both: one in every handshake, the other in every request. Which one counts is the server's choice.
+    TokenAndClientCertificate {
+        /// The token.
+        token: BearerToken,
+        /// The client certificate.
+        certificate: ClientCertificate,
+    },
+}
+
+/// How we show who we are, and until when that is good.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) authentication: Authentication,
+    pub(super) expires_at: Option<WallTime>,
 }
 
 /// The ways of [`Authentication`], before there is any content.
@@ -45,16 +63,20 @@ impl Credentials {
     pub(super) fn new(
         server: ServerUrl,
         ca: Option<CaBundle>,
-        authentication: Authentication,
+        shown: Shown,
         namespace: Option<String>,
+        connection: Connection,
     ) -> Result<Self, CredentialError> {
+        let Shown { authentication, expires_at } = shown;
         let way = match authentication {
             Authentication::None => Way::None,
             Authentication::Token(_) => Way::Token,
-            Authentication::ClientCertificate(_) => Way::ClientCertificate,
+            Authentication::ClientCertificate(_) | Authentication::TokenAndClientCertificate { .. } => {
+                Way::ClientCertificate
+            }
         };
         may_go_to(&server, way)?;
-        Ok(Self { server, ca, authentication, namespace })
+        Ok(Self { server, ca, authentication, expires_at, namespace, connection })
     }
 
     /// The API server.
@@ -73,7 +95,8 @@ impl Credentials {
         &self.authentication
     }
 
-    /// The namespace that the source names: that of the pod, in-cluster. A default for a lease's namespace.
+    /// The namespace that the source names: that of the pod, or of the kubeconfig's context. A default for a
+    /// lease's namespace.
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }
@@ -81,17 +104,60 @@ impl Credentials {
     /// The client certificate to show in TLS handshakes, if that is how we show who we are.
     pub fn client_certificate(&self) -> Option<&ClientCertificate> {
         match &self.authentication {
-            Authentication::ClientCertificate(certificate) => Some(certificate),
+            Authentication::ClientCertificate(certificate)
+            | Authentication::TokenAndClientCertificate { certificate, .. } => Some(certificate),
             Authentication::None | Authentication::Token(_) => None,
         }
     }
 
     /// The `Authorization` header of every request, if that is how we show who we are.
     pub fn authorization(&self) -> Option<HeaderValue> {
+        self.token().map(BearerToken::header_value)
+    }
+
+    /// When an exec plugin's credentials expire, as it said. None: it did not say, or there is no plugin.
+    pub fn expires_at(&self) -> Option<WallTime> {
+        self.expires_at
+    }
+
+    /// The name that the server's certificate must be for, and that the handshake asks for, instead of the
+    /// host of its address: a DNS name in lower case, or an IP address without brackets. Only a kubeconfig
+    /// has one (`tls-server-name`). An adapter that cannot do that must refuse to start.
+    pub fn tls_server_name(&self) -> Option<&str> {
+        self.connection.tls_server_name.as_deref()
+    }
+
+    /// Whether the server's certificate is not to be verified at all. Only a kubeconfig says so, and only
+    /// where the application allowed it; there is a [warning](Self::warnings) then.
+    pub fn insecure_skip_tls_verify(&self) -> bool {
+        self.connection.insecure
+    }
+
+    /// The proxy to send everything through. Only a kubeconfig has one (`proxy-url`). An adapter that cannot
+    /// do that must refuse to start.
+    pub fn proxy_url(&self) -> Option<&ProxyUrl> {
+        self.connection.proxy.as_ref()
+    }
+
+    /// What an adapter must report, loudly, when these credentials first come into use. Usually nothing.
+    pub fn warnings(&self) -> Vec<CredentialWarning> {
+        match self.connection.insecure {
+            true => vec![CredentialWarning::InsecureSkipTlsVerify { server: self.server.clone() }],
+            false => Vec::new(),
+        }
+    }
+
+    pub(super) fn token(&self) -> Option<&BearerToken> {
         match &self.authentication {
-            Authentication::Token(token) => Some(token.header_value()),
+            Authentication::Token(token) | Authentication::TokenAndClientCertificate { token, .. } => {
+                Some(token)
+            }
             Authentication::None | Authentication::ClientCertificate(_) => None,
         }
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        Shown { authentication: self.authentication.clone(), expires_at: self.expires_at }
     }
 
     /// Makes a request for a path into one that can be sent: the full URI of our server, and our

@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::connection::Connection;
 use super::error::{CredentialError, VariableProblem};
+use super::exec::{self, Cluster, ExecCommand, ExecPlugin};
 use super::files::{FileContents, FileRole, FileToRead};
+#[cfg(feature = "kubeconfig")]
+use super::kubeconfig::Kubeconfig;
 use super::pem::{CaBundle, CertificateChain, ClientCertificate, PrivateKey};
-use super::resolved::{Authentication, Credentials, Way, may_go_to};
+use super::resolved::{Authentication, Credentials, Shown, Way, may_go_to};
 use super::token::BearerToken;
 use super::url::{ServerUrl, parse_port};
+use crate::WallTime;
 
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
@@ -17,7 +22,6 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// One source of credentials. See the [module](super) for why there is exactly one.
 ///
-/// A kubeconfig file and exec plugins are to become further variants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialSource {
@@ -25,6 +29,9 @@ pub enum CredentialSource {
     Explicit(Explicit),
     /// The service account of the pod that we run in.
     InCluster(InCluster),
+    /// One context of a kubeconfig.
+    #[cfg(feature = "kubeconfig")]
+    Kubeconfig(Kubeconfig),
 }
 
 /// Something that is given as it is, or as the path of a file that is read again from time to time.
@@ -52,6 +59,17 @@ pub enum AuthenticationSource {
         /// Its private key.
         key: Piece<PrivateKey>,
     },
+    /// With both.
+    TokenAndClientCertificate {
+        /// The bearer token.
+        token: Piece<BearerToken>,
+        /// Our certificate and those between it and its authority.
+        chain: Piece<CertificateChain>,
+        /// Its private key.
+        key: Piece<PrivateKey>,
+    },
+    /// With what a program prints: a token, a client certificate, or both.
+    Exec(ExecPlugin),
 }
 
 /// Address, certificate authority and authentication, named by the application.
@@ -77,7 +95,14 @@ struct Parts<'a> {
     server: &'a ServerUrl,
     ca: Option<&'a Piece<CaBundle>>,
     authentication: &'a AuthenticationSource,
-    namespace: Option<&'a Path>,
+    namespace: Namespace<'a>,
+    connection: &'a Connection,
+}
+
+/// Where the namespace is.
+enum Namespace<'a> {
+    Known(Option<&'a str>),
+    File(&'a Path),
 }
 
 impl Explicit {
@@ -91,13 +116,19 @@ impl Explicit {
         ca: Option<Piece<CaBundle>>,
         authentication: AuthenticationSource,
     ) -> Result<Self, CredentialError> {
-        let way = match authentication {
-            AuthenticationSource::None => Way::None,
-            AuthenticationSource::Token(_) => Way::Token,
-            AuthenticationSource::ClientCertificate { .. } => Way::ClientCertificate,
-        };
-        may_go_to(&server, way)?;
+        may_go_to(&server, authentication.way())?;
         Ok(Self { server, ca, authentication })
+    }
+}
+
+impl AuthenticationSource {
+    /// An exec plugin gives a token as a rule; what it does give is looked at again.
+    pub(super) fn way(&self) -> Way {
+        match self {
+            Self::None => Way::None,
+            Self::Token(_) | Self::Exec(_) => Way::Token,
+            Self::ClientCertificate { .. } | Self::TokenAndClientCertificate { .. } => Way::ClientCertificate,
+        }
     }
 }
 
@@ -161,27 +192,51 @@ impl InCluster {
 impl CredentialSource {
     /// The files that [`resolve`](Self::resolve) needs: each role once at most, none when all is inline.
     pub fn files(&self) -> Vec<FileToRead> {
-        let namespace = self.parts().namespace.map(Path::to_owned);
         let mut files = self.rotating_files();
-        files.extend(namespace.map(|path| FileToRead { role: FileRole::Namespace, path }));
+        if let Namespace::File(path) = self.parts().namespace {
+            files.push(FileToRead { role: FileRole::Namespace, path: path.to_owned() });
+        }
         files
     }
 
-    /// Credentials from what came of reading [`files`](Self::files).
+    /// The exec plugin to run for [`resolve`](Self::resolve), after the [`files`](Self::files) were read into
+    /// `contents`; hand what comes of it in there as well. None when there is no plugin.
+    ///
+    /// # Errors
+    /// The plugin is to be told the certificate authority, and that cannot be had: as [`resolve`](Self::resolve).
+    pub fn command(&self, contents: &FileContents) -> Result<Option<ExecCommand>, CredentialError> {
+        match self.plugin() {
+            Some(_) => Ok(self.command_with(self.ca(contents)?.as_ref())),
+            None => Ok(None),
+        }
+    }
+
+    /// Credentials from what came of reading [`files`](Self::files) and of running the
+    /// [`command`](Self::command). Whether they have expired is [`Rotation`](super::Rotation)'s to judge.
     ///
     /// # Errors
     /// The first file that could not be read, is missing from `contents`, too large or malformed. Only the
-    /// namespace file may be missing: then there is no default namespace.
+    /// namespace file may be missing: then there is no default namespace. Or an exec plugin that was not run,
+    /// failed or printed something else.
     pub fn resolve(&self, contents: &FileContents) -> Result<Credentials, CredentialError> {
-        let ca = self.ca(contents)?;
-        let authentication = self.authentication(contents)?;
-        Credentials::new(self.parts().server.clone(), ca, authentication, self.namespace(contents)?)
+        self.resolve_at(None, contents)
     }
 
-    /// As [`resolve`](Self::resolve), but a piece that cannot be had stays as it is in `old`, and so does the
-    /// namespace.
+    /// As [`resolve`](Self::resolve), but what a plugin gave must not have expired by `now`.
+    pub(super) fn resolve_at(
+        &self,
+        now: Option<WallTime>,
+        contents: &FileContents,
+    ) -> Result<Credentials, CredentialError> {
+        let ca = self.ca(contents)?;
+        self.credentials(ca, self.authentication(now, contents)?, self.namespace(contents)?)
+    }
+
+    /// As [`resolve_at`](Self::resolve_at), but a piece that cannot be had stays as it is in `old`, and so does
+    /// the namespace, and what a plugin gave when it did not run again.
     pub(super) fn resolve_again(
         &self,
+        now: Option<WallTime>,
         contents: &FileContents,
         old: &Credentials,
     ) -> (Credentials, Vec<CredentialError>) {
@@ -190,14 +245,31 @@ impl CredentialSource {
             problems.push(problem);
             old.ca().cloned()
         });
-        let authentication = self.authentication(contents).unwrap_or_else(|problem| {
-            problems.push(problem);
-            old.authentication().clone()
-        });
+        let shown = match self.plugin() {
+            Some(_) if contents.exec().is_none() => old.shown(),
+            _ => self.authentication(now, contents).unwrap_or_else(|problem| {
+                problems.push(problem);
+                old.shown()
+            }),
+        };
         let namespace = old.namespace().map(str::to_owned);
-        match Credentials::new(self.parts().server.clone(), ca, authentication, namespace) {
+        match self.credentials(ca, shown, namespace) {
             Ok(new) => (new, problems),
             Err(problem) => (old.clone(), vec![problem]),
+        }
+    }
+
+    /// The plugin's command for a cluster with this certificate authority.
+    pub(super) fn command_with(&self, ca: Option<&CaBundle>) -> Option<ExecCommand> {
+        let Parts { server, connection, .. } = self.parts();
+        self.plugin().map(|plugin| plugin.command(&Cluster { server, ca, connection }))
+    }
+
+    /// The plugin that gives the credentials, if that is how.
+    pub(super) fn plugin(&self) -> Option<&ExecPlugin> {
+        match self.parts().authentication {
+            AuthenticationSource::Exec(plugin) => Some(plugin),
+            _ => None,
         }
     }
 
@@ -210,9 +282,14 @@ impl CredentialSource {
         };
         add(FileRole::CertificateAuthority, parts.ca.and_then(Piece::path));
         match parts.authentication {
-            AuthenticationSource::None => {}
+            AuthenticationSource::None | AuthenticationSource::Exec(_) => {}
             AuthenticationSource::Token(token) => add(FileRole::Token, token.path()),
             AuthenticationSource::ClientCertificate { chain, key } => {
+                add(FileRole::ClientCertificate, chain.path());
+                add(FileRole::ClientKey, key.path());
+            }
+            AuthenticationSource::TokenAndClientCertificate { token, chain, key } => {
+                add(FileRole::Token, token.path());
                 add(FileRole::ClientCertificate, chain.path());
                 add(FileRole::ClientKey, key.path());
             }
@@ -223,52 +300,87 @@ impl CredentialSource {
     fn parts(&self) -> Parts<'_> {
         match self {
             Self::Explicit(Explicit { server, ca, authentication }) => {
-                Parts { server, ca: ca.as_ref(), authentication, namespace: None }
+                let namespace = Namespace::Known(None);
+                Parts { server, ca: ca.as_ref(), authentication, namespace, connection: &Connection::PLAIN }
             }
             Self::InCluster(InCluster { server, ca, authentication, namespace }) => {
-                Parts { server, ca: Some(ca), authentication, namespace: Some(namespace) }
+                let namespace = Namespace::File(namespace);
+                Parts { server, ca: Some(ca), authentication, namespace, connection: &Connection::PLAIN }
+            }
+            #[cfg(feature = "kubeconfig")]
+            Self::Kubeconfig(Kubeconfig { server, ca, authentication, namespace, connection, .. }) => {
+                let namespace = Namespace::Known(namespace.as_deref());
+                Parts { server, ca: ca.as_ref(), authentication, namespace, connection }
             }
         }
     }
 
-    fn ca(&self, contents: &FileContents) -> Result<Option<CaBundle>, CredentialError> {
+    fn credentials(
+        &self,
+        ca: Option<CaBundle>,
+        shown: Shown,
+        namespace: Option<String>,
+    ) -> Result<Credentials, CredentialError> {
+        let Parts { server, connection, .. } = self.parts();
+        Credentials::new(server.clone(), ca, shown, namespace, connection.clone())
+    }
+
+    /// The certificate authority, from `contents` if it is in a file.
+    pub(super) fn ca(&self, contents: &FileContents) -> Result<Option<CaBundle>, CredentialError> {
         let role = FileRole::CertificateAuthority;
         self.parts().ca.map(|ca| ca.resolve(role, contents, CaBundle::from_pem)).transpose()
     }
 
-    fn authentication(&self, contents: &FileContents) -> Result<Authentication, CredentialError> {
-        Ok(match self.parts().authentication {
+    fn authentication(
+        &self,
+        now: Option<WallTime>,
+        contents: &FileContents,
+    ) -> Result<Shown, CredentialError> {
+        let of_token =
+            |token: &Piece<BearerToken>| token.resolve(FileRole::Token, contents, BearerToken::parse);
+        let of_certificate = |chain: &Piece<CertificateChain>, key: &Piece<PrivateKey>| {
+            let role = FileRole::ClientCertificate;
+            let chain = chain.resolve(role, contents, CertificateChain::from_pem)?;
+            let key = key.resolve(FileRole::ClientKey, contents, PrivateKey::from_pem)?;
+            Ok::<_, CredentialError>(ClientCertificate { chain, key })
+        };
+        let authentication = match self.parts().authentication {
             AuthenticationSource::None => Authentication::None,
-            AuthenticationSource::Token(token) => {
-                Authentication::Token(token.resolve(FileRole::Token, contents, BearerToken::parse)?)
-            }
+            AuthenticationSource::Token(token) => Authentication::Token(of_token(token)?),
             AuthenticationSource::ClientCertificate { chain, key } => {
-                let role = FileRole::ClientCertificate;
-                let chain = chain.resolve(role, contents, CertificateChain::from_pem)?;
-                let key = key.resolve(FileRole::ClientKey, contents, PrivateKey::from_pem)?;
-                Authentication::ClientCertificate(ClientCertificate { chain, key })
+                Authentication::ClientCertificate(of_certificate(chain, key)?)
             }
-        })
+            AuthenticationSource::TokenAndClientCertificate { token, chain, key } => {
+                let token = of_token(token)?;
+                let certificate = of_certificate(chain, key)?;
+                Authentication::TokenAndClientCertificate { token, certificate }
+            }
+            AuthenticationSource::Exec(plugin) => return exec::take(plugin, contents, now),
+        };
+        Ok(Shown { authentication, expires_at: None })
     }
 
     fn namespace(&self, contents: &FileContents) -> Result<Option<String>, CredentialError> {
-        let Some(path) = self.parts().namespace else {
-            return Ok(None);
+        let path = match self.parts().namespace {
+            Namespace::Known(namespace) => return Ok(namespace.map(str::to_owned)),
+            Namespace::File(path) => path,
         };
         let content = match read(FileRole::Namespace, path, contents) {
             Err(CredentialError::Unreadable { kind: std::io::ErrorKind::NotFound, .. }) => return Ok(None),
             other => other?,
         };
-        let name = content.trim_ascii();
-        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-        let ends = !name.starts_with(b"-") && !name.ends_with(b"-");
-        match std::str::from_utf8(name) {
-            Ok(text) if (1..=63).contains(&text.len()) && ends && name.iter().all(inner) => {
-                Ok(Some(text.to_owned()))
-            }
+        match std::str::from_utf8(content.trim_ascii()) {
+            Ok(text) if is_namespace(text) => Ok(Some(text.to_owned())),
             _ => Err(CredentialError::Namespace { path: path.to_owned() }),
         }
     }
+}
+
+/// Whether this is the name of a namespace: a DNS label.
+pub(super) fn is_namespace(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let ends = !name.starts_with('-') && !name.ends_with('-');
+    (1..=63).contains(&name.len()) && ends && name.bytes().all(inner)
 }
 
 impl<T: Clone> Piece<T> {

@@ -40,7 +40,7 @@ pub struct ServerUrl {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Host {
+pub(super) enum Host {
     /// Lower case.
     Name(String),
     Address(IpAddr),
@@ -127,6 +127,18 @@ impl ServerUrl {
     }
 }
 
+/// A host alone, a DNS name or an address, in its usual form: lower case, no brackets.
+#[cfg(feature = "kubeconfig")]
+pub(super) fn host_alone(text: &str) -> Result<String, UrlProblem> {
+    Ok(match text.parse::<Ipv6Addr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => match parse_name_or_ipv4(text)? {
+            Host::Name(name) => name,
+            Host::Address(address) => address.to_string(),
+        },
+    })
+}
+
 impl FromStr for ServerUrl {
     type Err = CredentialError;
 
@@ -178,7 +190,8 @@ fn parse(text: &str) -> Result<ServerUrl, UrlProblem> {
     Ok(ServerUrl { https, host, port, prefix: parse_prefix(path)? })
 }
 
-fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), UrlProblem> {
+/// The host and the port, if one is given, of `HOST[:PORT]`.
+pub(super) fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), UrlProblem> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (address, port) = rest.split_once(']').ok_or(UrlProblem::Host)?;
         let address: Ipv6Addr = address.parse().map_err(|_| UrlProblem::Host)?;

@@ -1,16 +1,15 @@
 //! The lines of a recording as data, and what they stand for.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::config::ConfigLine;
 use super::error::LineProblem;
 use super::{FORMAT, Start, VERSION};
-use crate::config::{Config, ConfigError, ReleasePolicy, SameIdentity};
+use crate::config::ConfigError;
 use crate::identifiers::{RequestId, Seed};
 use crate::input::{Failure, Input};
 use crate::output::{Action, Output};
@@ -33,45 +32,6 @@ pub(super) struct StartLine {
     mono: u64,
     wall: i64,
     config: ConfigLine,
-}
-
-/// Durations in nanoseconds.
-#[derive(Serialize, Deserialize)]
-struct ConfigLine {
-    namespace: String,
-    name: String,
-    identity: String,
-    ttl: u64,
-    renew_interval: u64,
-    request_timeout: u64,
-    retry_delay: u64,
-    safety_margin: u64,
-    acquire_retries: u32,
-    acquire_retry_delay: u64,
-    poll_interval: u64,
-    release_timeout: u64,
-    max_clock_skew: Option<u64>,
-    max_foreign_ttl: u64,
-    foreign_holder_grace: u64,
-    takeover_delay: u64,
-    quarantine: u64,
-    same_identity: SameIdentityLine,
-    release_policy: ReleasePolicyLine,
-    max_body: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SameIdentityLine {
-    Reclaim,
-    Contend,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ReleasePolicyLine {
-    Delete,
-    Vacate,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,70 +118,6 @@ impl StartLine {
         let seed = Seed(u128::from_str_radix(&self.seed, 16).ok()?);
         let now = now(self.mono, self.wall);
         Some(self.config.config().map(|config| Start { config, seed, now }))
-    }
-}
-
-impl ConfigLine {
-    fn new(config: &Config) -> Self {
-        Self {
-            namespace: config.namespace().to_owned(),
-            name: config.name().to_owned(),
-            identity: config.identity().as_str().to_owned(),
-            ttl: nanos(config.ttl()),
-            renew_interval: nanos(config.renew_interval()),
-            request_timeout: nanos(config.request_timeout()),
-            retry_delay: nanos(config.retry_delay()),
-            safety_margin: nanos(config.safety_margin()),
-            acquire_retries: config.acquire_retries(),
-            acquire_retry_delay: nanos(config.acquire_retry_delay()),
-            poll_interval: nanos(config.poll_interval()),
-            release_timeout: nanos(config.release_timeout()),
-            max_clock_skew: config.max_clock_skew().map(nanos),
-            max_foreign_ttl: nanos(config.max_foreign_ttl()),
-            foreign_holder_grace: nanos(config.foreign_holder_grace()),
-            takeover_delay: nanos(config.takeover_delay()),
-            quarantine: nanos(config.quarantine()),
-            same_identity: match config.same_identity() {
-                SameIdentity::Reclaim => SameIdentityLine::Reclaim,
-                SameIdentity::Contend => SameIdentityLine::Contend,
-            },
-            release_policy: match config.release_policy() {
-                ReleasePolicy::Delete => ReleasePolicyLine::Delete,
-                ReleasePolicy::Vacate => ReleasePolicyLine::Vacate,
-            },
-            max_body: config.max_body(),
-        }
-    }
-
-    fn config(&self) -> Result<Config, ConfigError> {
-        Config::builder()
-            .namespace(&self.namespace)
-            .name(&self.name)
-            .identity(&self.identity)
-            .ttl(duration(self.ttl))
-            .renew_interval(duration(self.renew_interval))
-            .request_timeout(duration(self.request_timeout))
-            .retry_delay(duration(self.retry_delay))
-            .safety_margin(duration(self.safety_margin))
-            .acquire_retries(self.acquire_retries)
-            .acquire_retry_delay(duration(self.acquire_retry_delay))
-            .poll_interval(duration(self.poll_interval))
-            .release_timeout(duration(self.release_timeout))
-            .max_clock_skew(self.max_clock_skew.map(duration))
-            .max_foreign_ttl(duration(self.max_foreign_ttl))
-            .foreign_holder_grace(duration(self.foreign_holder_grace))
-            .takeover_delay(duration(self.takeover_delay))
-            .quarantine(duration(self.quarantine))
-            .same_identity(match self.same_identity {
-                SameIdentityLine::Reclaim => SameIdentity::Reclaim,
-                SameIdentityLine::Contend => SameIdentity::Contend,
-            })
-            .release_policy(match self.release_policy {
-                ReleasePolicyLine::Delete => ReleasePolicy::Delete,
-                ReleasePolicyLine::Vacate => ReleasePolicy::Vacate,
-            })
-            .max_body(self.max_body)
-            .build()
     }
 }
 
@@ -392,12 +288,4 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
 
 pub(super) fn now(mono: u64, wall: i64) -> Now {
     Now { mono: MonoTime::from_nanos(mono), wall: WallTime::from_micros(wall) }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn duration(nanos: u64) -> Duration {
-    Duration::from_nanos(nanos)
 }

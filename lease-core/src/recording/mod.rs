@@ -8,8 +8,8 @@
 //!
 //! # Format
 //!
-//! JSON Lines, UTF-8. The first line is the header: `format` (always `lease-recording`), `version` (1),
-//! `start` (seed, clocks, the whole configuration) and `dropped`. Then comes one line for each input, with the
+//! JSON Lines, UTF-8. The first line is the header: `format` (always `lease-recording`), `version` (2;
+//! files of version 1 are read too), `start` (seed, clocks, the whole configuration) and `dropped`. Then comes one line for each input, with the
 //! clocks' readings and the outputs that were polled after it, up to the first `idle`. The last line is `{"end":N}` with the number of inputs in the file, so that a file that was cut off is noticed.
 //! Instants are the recorded machine's: nanoseconds for `mono`, microseconds for `wall`.
 //!
@@ -26,6 +26,7 @@
 //! Whoever wants to replay a holder's whole life gives the ring room for it: in the steady state that is two
 //! inputs, some 3 KiB, per `renew_interval`.
 
+mod config;
 mod error;
 mod lines;
 mod parse;
@@ -46,8 +47,9 @@ use crate::time::Now;
 
 /// What the first line's `format` says.
 pub const FORMAT: &str = "lease-recording";
-/// The newest version of the format that is read, and the one that is written.
-pub const VERSION: u32 = 1;
+/// The newest version of the format that is read, and the one that is written. Version 1 knows nothing of
+/// labels, annotations and owner references.
+pub const VERSION: u32 = 2;
 
 /// What a machine starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::*;
-use crate::config::{ReleasePolicy, SameIdentity};
+use crate::config::{OwnerReference, ReleasePolicy, SameIdentity};
 use crate::identifiers::RequestId;
 use crate::input::Failure;
 use crate::output::{Action, Output};
@@ -20,6 +20,17 @@ fn start() -> Start {
         .same_identity(SameIdentity::Contend)
         .release_policy(ReleasePolicy::Vacate)
         .max_body(5000)
+        .label("app", "job")
+        .label("a", "")
+        .annotation("Example.com/note", "a \"quoted\" line\n")
+        .owner_reference(OwnerReference {
+            api_version: "apps/v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            name: "worker".to_owned(),
+            uid: "u-1".to_owned(),
+            controller: true,
+            block_owner_deletion: false,
+        })
         .build()
         .unwrap();
     Start { config, seed: Seed(u128::MAX - 5), now: at(7) }
@@ -190,8 +201,8 @@ fn what_is_no_recording_is_told_apart() {
         assert_eq!(parse(foreign), RecordingError::Foreign, "{foreign}");
     }
     assert_eq!(
-        parse(&text.replacen("\"version\":1", "\"version\":2", 1)),
-        RecordingError::Newer { version: 2 }
+        parse(&text.replacen("\"version\":2", "\"version\":3", 1)),
+        RecordingError::Newer { version: 3 }
     );
     let refused = parse(&text.replacen("\"max_body\":5000", "\"max_body\":1", 1));
     assert!(matches!(refused, RecordingError::Config(_)), "{refused}");
@@ -212,6 +223,19 @@ fn what_is_no_recording_is_told_apart() {
     assert_eq!(parse(&status), at_line(3, LineProblem::Status));
     let garbage = parse(&text.replacen("\"try_acquire\"", "\"try\"", 1));
     assert!(matches!(garbage, RecordingError::Line { line: 2, problem: LineProblem::Shape(_) }), "{garbage}");
+}
+
+#[test]
+fn files_of_version_1_are_read() {
+    let text = Ring::new(start(), 1, 1 << 20).to_text().replacen("\"version\":2", "\"version\":1", 1);
+    let from = text.find(",\"labels\"").unwrap();
+    let to = text.find("}]").unwrap() + 2;
+    let old = format!("{}{}", &text[..from], &text[to..]);
+    let recording = Recording::parse(&old).unwrap();
+    let config = &recording.start().config;
+    assert!(config.labels().is_empty() && config.annotations().is_empty());
+    assert!(config.owner_references().is_empty());
+    assert_eq!(config.max_body(), 5000);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Whatever is not understood is kept as the bytes that came, so that it survives our PUT, and so that
 //! what we write does not depend on how `serde_json` was built (`preserve_order`, `arbitrary_precision`).
 
+mod creation;
 mod fields;
 mod record;
 mod reply;
@@ -12,6 +13,7 @@ mod status;
 mod tests;
 mod text;
 
+pub(crate) use creation::{OWN_ANNOTATIONS, creation_size, longest_own_annotations};
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};
 pub(crate) use reply::{Reply, Trouble};
 pub(crate) use request::{Call, Kind, Paths};

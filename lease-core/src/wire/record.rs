@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::creation;
 use super::fields::{self, Fields, Known, KnownSpec, NONCE, QUARANTINE, Section, Span};
 use super::text::{
     read_hexadecimal, string, write_hexadecimal, write_inside_string, write_number, write_string,
@@ -282,7 +283,10 @@ impl Create {
         write_string(config.name(), &mut json);
         json.push_str(",\"namespace\":");
         write_string(config.namespace(), &mut json);
+        let creation = config.creation();
+        creation::write_labels_and_owners(creation, &mut json);
         json.push_str(",\"annotations\":{");
+        creation::write_annotations(creation, &mut json);
         if self.quarantine {
             write_quarantine(&mut json);
         }

@@ -21,6 +21,7 @@ mod serve;
 mod tls;
 
 pub use fault::Fault;
+pub(crate) use tls::Clients;
 pub use tls::{Authority, ClientCertificate};
 
 use crate::api_server::{ApiServer, ApiServerConfig, Rights, UnixMicros, User};
@@ -81,7 +82,7 @@ struct Tls {
     authority: Authority,
     config: Arc<rustls::ServerConfig>,
     names: Vec<String>,
-    client_certificates: bool,
+    clients: Clients,
 }
 
 /// What the owner and the thread share.
@@ -99,6 +100,7 @@ struct Shared {
     /// Microseconds that the server's clock is ahead of the real one.
     offset: AtomicI64,
     connections: AtomicUsize,
+    connections_made: AtomicU64,
 }
 
 /// Settings of an [`EmbeddedServer`].
@@ -109,6 +111,7 @@ pub struct Builder {
     tls: bool,
     authority: Option<Authority>,
     names: Vec<String>,
+    usual_names: bool,
     client_certificates: bool,
 }
 
@@ -174,6 +177,16 @@ impl Builder {
         self
     }
 
+    /// Only this name is in the server's certificate: clients that come to any other must refuse it. Switches
+    /// TLS on.
+    #[must_use]
+    pub fn only_server_name(mut self, name: &str) -> Self {
+        self.names = vec![name.to_owned()];
+        self.usual_names = false;
+        self.tls = true;
+        self
+    }
+
     /// Whether clients may show a certificate; those who do are who it says. Switches TLS on. Default: no.
     #[must_use]
     pub fn client_certificates(mut self, accept: bool) -> Self {
@@ -202,6 +215,7 @@ impl Builder {
             address: Mutex::new(self.listen),
             offset: AtomicI64::new(0),
             connections: AtomicUsize::new(0),
+            connections_made: AtomicU64::new(0),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -223,18 +237,20 @@ impl Builder {
     }
 
     fn make_tls(&self) -> Result<Tls, EmbeddedServerError> {
-        let mut names: Vec<String> =
-            ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"].map(str::to_owned).to_vec();
-        names.push(self.listen.ip().to_string());
-        names.extend(self.names.iter().cloned());
+        let mut names = self.names.clone();
+        if self.usual_names {
+            names.extend(["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"].map(str::to_owned));
+            names.push(self.listen.ip().to_string());
+        }
         names.sort();
         names.dedup();
         let authority = match &self.authority {
             Some(authority) => Authority::from_pem(&authority.key_pem(), Some(authority.certificate_pem()))?,
             None => Authority::generate()?,
         };
-        let config = authority.server(&names, self.client_certificates)?;
-        Ok(Tls { authority, config, names, client_certificates: self.client_certificates })
+        let clients = if self.client_certificates { Clients::Asked } else { Clients::Unasked };
+        let config = authority.server(&names, clients)?;
+        Ok(Tls { authority, config, names, clients })
     }
 }
 
@@ -256,6 +272,7 @@ impl EmbeddedServer {
             tls: false,
             authority: None,
             names: Vec::new(),
+            usual_names: true,
             client_certificates: false,
         }
     }
@@ -295,7 +312,7 @@ impl EmbeddedServer {
         let mut slot = lock(&self.shared.tls);
         let tls = slot.as_mut().ok_or(EmbeddedServerError::NoTls)?;
         let authority = Authority::generate()?;
-        tls.config = authority.server(&tls.names, tls.client_certificates)?;
+        tls.config = authority.server(&tls.names, tls.clients)?;
         tls.authority = authority;
         Ok(())
     }
@@ -380,6 +397,12 @@ impl EmbeddedServer {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections there have been, those included that are closed by now.
+    #[must_use]
+    pub fn connections_made(&self) -> u64 {
+        self.shared.connections_made.load(Ordering::Relaxed)
     }
 
     /// Stops accepting and answering, like a process that is suspended; the port stays bound and the kernel

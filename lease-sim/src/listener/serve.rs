@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -32,9 +32,11 @@ pub(crate) enum Command {
     CloseConnections(std::sync::mpsc::Sender<()>),
 }
 
-/// Runs until the owner is gone. While stopped, no socket is open.
+/// Runs until the owner is gone. While stopped, nothing listens.
 pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiver<Command>) {
     let mut listener: Option<TcpListener> = None;
+    // While stopped: nobody else gets the port, and whoever connects is refused.
+    let mut reserved: Option<TcpSocket> = None;
     let mut connections = JoinSet::new();
     let mut paused = shared.paused.subscribe();
     loop {
@@ -43,7 +45,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Start(reply)) => {
-                    let started = start(&shared).await;
+                    let started = start(&shared, reserved.take());
                     let answer = started.map(|(bound, address)| {
                         listener = Some(bound);
                         address
@@ -52,7 +54,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
                     let _ = reply.send(answer);
                 }
                 Some(Command::Stop(reply)) => {
-                    listener = None;
+                    if listener.take().is_some() {
+                        // Without it the port is free for others meanwhile; `Start` tells if one took it.
+                        reserved = bind(*super::lock(&shared.address)).ok();
+                    }
                     connections.shutdown().await;
                     let _ = reply.send(());
                 }
@@ -73,13 +78,28 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
     }
 }
 
-async fn start(shared: &Shared) -> io::Result<(TcpListener, SocketAddr)> {
-    let wanted = *super::lock(&shared.address);
-    let listener = TcpListener::bind(wanted).await?;
+/// How many connections wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+fn start(shared: &Shared, reserved: Option<TcpSocket>) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = match reserved {
+        Some(socket) => socket,
+        None => bind(*super::lock(&shared.address))?,
+    };
+    let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     // From now on the port stays the same.
     *super::lock(&shared.address) = address;
     Ok((listener, address))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Old connections that linger do not keep a server from coming back.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
@@ -95,6 +115,7 @@ struct Counted<'a>(&'a Shared);
 impl<'a> Counted<'a> {
     fn new(shared: &'a Shared) -> Self {
         shared.connections.fetch_add(1, Ordering::Relaxed);
+        shared.connections_made.fetch_add(1, Ordering::Relaxed);
         Self(shared)
     }
 }

@@ -23,6 +23,17 @@ impl fmt::Debug for Authority {
     }
 }
 
+/// What a server makes of clients' certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clients {
+    /// Does not ask for them.
+    Unasked,
+    /// Asks, and lets those in who have none.
+    Asked,
+    /// Lets nobody in without one.
+    Required,
+}
+
 /// A client's certificate and its key.
 #[derive(Clone)]
 pub struct ClientCertificate {
@@ -108,7 +119,7 @@ impl Authority {
     pub(crate) fn server(
         &self,
         names: &[String],
-        client_certificates: bool,
+        clients: Clients,
     ) -> Result<Arc<rustls::ServerConfig>, EmbeddedServerError> {
         let mut params = CertificateParams::new(names).map_err(tls_error)?;
         params.distinguished_name.push(DnType::CommonName, "lease-sim server");
@@ -119,16 +130,16 @@ impl Authority {
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(tls_error)?;
-        let builder = if client_certificates {
+        let builder = if clients == Clients::Unasked {
+            builder.with_no_client_auth()
+        } else {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(CertificateDer::from(self.issuer.der().to_vec())).map_err(tls_error)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .allow_unauthenticated()
-                .build()
-                .map_err(tls_error)?;
-            builder.with_client_cert_verifier(verifier)
-        } else {
-            builder.with_no_client_auth()
+            let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            if clients == Clients::Asked {
+                verifier = verifier.allow_unauthenticated();
+            }
+            builder.with_client_cert_verifier(verifier.build().map_err(tls_error)?)
         };
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let chain = vec![certificate.der().clone()];

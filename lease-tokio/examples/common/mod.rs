@@ -9,12 +9,13 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use lease_core::credentials::kubeconfig::KubeconfigOptions;
+use lease_core::credentials::{
+    AuthenticationSource, BearerToken, CaBundle, CredentialSource, Explicit, InCluster, Piece, ServerUrl,
+};
+use lease_core::driver::{Clock as _, SystemClock, kubeconfig, kubeconfig_file};
 use lease_sim::api_server::Rights;
 use lease_sim::listener::EmbeddedServer;
-use lease_tokio::{
-    AuthenticationSource, CaBundle, Clock as _, CredentialSource, Explicit, InCluster, Piece, ServerUrl,
-    SystemClock,
-};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -25,10 +26,16 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
     pub in_cluster: bool,
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
     pub namespace: String,
     pub name: String,
     /// Of `singleton`: run as one of its worker processes.
     pub worker: Option<String>,
+    /// Of `many`: how many leases to hold.
+    pub leases: usize,
+    /// Of `many`: for how long.
+    pub seconds: u64,
 }
 
 impl Options {
@@ -39,9 +46,13 @@ impl Options {
             ca: None,
             token_file: None,
             in_cluster: false,
+            kubeconfig: None,
+            context: None,
             namespace: "default".to_owned(),
             name: format!("example-{example}"),
             worker: None,
+            leases: 100,
+            seconds: 10,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -51,9 +62,13 @@ impl Options {
                 "--ca" => options.ca = Some(value()?.into()),
                 "--token-file" => options.token_file = Some(value()?.into()),
                 "--in-cluster" => options.in_cluster = true,
+                "--kubeconfig" => options.kubeconfig = Some(value()?.into()),
+                "--context" => options.context = Some(value()?),
                 "--namespace" => options.namespace = value()?,
                 "--name" => options.name = value()?,
                 "--worker" => options.worker = Some(value()?),
+                "--leases" => options.leases = value()?.parse()?,
+                "--seconds" => options.seconds = value()?.parse()?,
                 "--help" | "-h" => {
                     println!("{usage}{FLAGS}");
                     return Ok(None);
@@ -61,21 +76,38 @@ impl Options {
                 _ => return Err(format!("unknown argument {argument}; --help lists them all").into()),
             }
         }
-        if options.in_cluster && options.server.is_some() {
-            return Err("--in-cluster brings its own server: leave --server out".into());
+        let sources = [options.in_cluster, options.server.is_some(), options.uses_kubeconfig()];
+        if sources.iter().filter(|given| **given).count() > 1 {
+            return Err(
+                "--server, --in-cluster and --kubeconfig (or --context) each bring a server: give one".into(),
+            );
         }
         Ok(Some(options))
     }
 
     /// Whether to start the embedded server: nothing else was asked for.
     pub fn embedded(&self) -> bool {
-        !self.in_cluster && self.server.is_none()
+        !self.in_cluster && self.server.is_none() && !self.uses_kubeconfig()
+    }
+
+    fn uses_kubeconfig(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
     }
 
     /// The credentials that the command line describes.
     pub fn credentials(&self) -> Result<CredentialSource> {
         if self.in_cluster {
             return Ok(CredentialSource::InCluster(InCluster::from_env(|name| std::env::var(name).ok())?));
+        }
+        if self.uses_kubeconfig() {
+            let mut kubeconfig_options = KubeconfigOptions::new();
+            if let Some(context) = &self.context {
+                kubeconfig_options = kubeconfig_options.context(context);
+            }
+            return Ok(match &self.kubeconfig {
+                Some(path) => kubeconfig_file(path, &kubeconfig_options)?,
+                None => kubeconfig(&kubeconfig_options)?,
+            });
         }
         let server = self.server.as_deref().ok_or("no --server")?.parse::<ServerUrl>()?;
         let authentication = match &self.token_file {
@@ -94,6 +126,8 @@ By itself it starts an embedded API server on a free port of this machine. On a 
   --ca FILE           the PEM certificates that sign its certificate; without it the system's are used
   --token-file FILE   the bearer token to send
   --in-cluster        all three as every pod has them
+  --kubeconfig FILE   all three, or a client certificate or an exec plugin, from a kubeconfig file
+  --context NAME      of that file, or of those that kubectl would take; default: its current context
   --namespace NAME    where the Lease lives; default: default
   --name NAME         the Lease's name; default: example-<the example's name>
 ";
@@ -110,9 +144,20 @@ pub fn embedded(namespace: &str) -> Result<(EmbeddedServer, CredentialSource)> {
     let credentials = Explicit::new(
         server.url().parse()?,
         Some(Piece::Inline(CaBundle::from_pem(ca.as_bytes())?)),
-        AuthenticationSource::Token(Piece::Inline(lease_tokio::BearerToken::parse(TOKEN.as_bytes())?)),
+        AuthenticationSource::Token(Piece::Inline(BearerToken::parse(TOKEN.as_bytes())?)),
     )?;
     Ok((server, CredentialSource::Explicit(credentials)))
+}
+
+/// An error with all of its causes.
+pub fn explain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// Seconds on the clock that every process of this machine shares.

@@ -1,15 +1,55 @@
-//! C10, C11, C16 and C17: what an application does with its handle.
+//! C4, C10, C11, C16 and C17: what an application does with its handle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lease_sim::memory::Cluster;
+use lease_tokio::interface::Lease as AnyLease;
 use lease_tokio::{Clock, LostReason, ReleaseOutcome};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::support::{Losses, until};
 use crate::world::{Fate, LATENCY, Node, TTL, World};
+
+/// What an application does that wants a lease and does not care whose.
+async fn hold_once(lease: Arc<dyn AnyLease>, work: impl AsyncFn()) -> bool {
+    let lost = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lost);
+    let subscription = lease.on_lost(Box::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    if !lease.acquire().await.unwrap() {
+        assert!(!lease.check_alive());
+        return false;
+    }
+    assert!(lease.check_alive());
+    work().await;
+    assert!(lease.check_alive());
+    assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
+    assert!(!lease.check_alive());
+    subscription.unregister();
+    assert_eq!(lost.load(Ordering::SeqCst), 0, "a release is no loss");
+    true
+}
+
+#[tokio::test(start_paused = true)]
+async fn c4_one_interface_stands_for_every_lease() {
+    let world = World::new();
+    let (first, second) = (world.holder("a"), world.holder("b"));
+    let other: Arc<dyn AnyLease> = Arc::new(second.lease);
+    let held = hold_once(Arc::new(first.lease), async || {
+        sleep(2 * TTL).await;
+        assert!(!hold_once(Arc::clone(&other), async || {}).await);
+    });
+    assert!(held.await);
+
+    let cluster = Cluster::new();
+    let config = || World::config("a").build().unwrap();
+    let in_memory: Arc<dyn AnyLease> = Arc::new(cluster.lease(config()).unwrap());
+    assert!(cluster.block_on(hold_once(in_memory, async || cluster.sleep(2 * TTL).await)));
+}
 
 #[tokio::test(start_paused = true)]
 async fn c10_release_deletes_the_object_and_stops_the_renewals() {
