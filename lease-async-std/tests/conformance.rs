@@ -1,4 +1,4 @@
-//! What every adapter has to do, on async-std, on smol and without any executor.
+//! What every adapter has to do, on async-std's own executor and under smol.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use lease_async_std::AsyncStd;
@@ -18,10 +18,5 @@ fn on_async_std() {
 
 #[test]
 fn on_smol() {
-    conforms("async-std under smol", smol::block_on);
-}
-
-#[test]
-fn without_an_executor() {
-    conforms("async-std without an executor", futures_lite::future::block_on);
+    conforms("smol", smol::block_on);
 }

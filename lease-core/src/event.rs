@@ -78,8 +78,9 @@ pub enum Event {
     },
     /// They agree again.
     ClockTrusted,
-    /// We created the object under [`ReleasePolicy::Vacate`](crate::ReleasePolicy::Vacate) and keep it, but
-    /// hold only after the quarantine.
+    /// The object is new: we created it under [`ReleasePolicy::Vacate`](crate::ReleasePolicy::Vacate), or
+    /// somebody made it for [`existing_only`](crate::ConfigBuilder::existing_only) holders. We keep it, but hold
+    /// only after the quarantine.
     QuarantineStarted {
         /// When the term can begin.
         ends_at: MonoTime,

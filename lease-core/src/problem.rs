@@ -39,6 +39,14 @@ pub enum Problem {
     NamespaceMissing,
     /// The namespace is being deleted.
     NamespaceTerminating,
+    /// The object does not exist, and this holder never creates it
+    /// ([`existing_only`](crate::ConfigBuilder::existing_only)).
+    LeaseMissing {
+        /// Where it should be.
+        namespace: Box<str>,
+        /// What it should be called.
+        name: Box<str>,
+    },
     /// The server refused the request as wrong (400, 422, 413, …).
     Refused {
         /// The HTTP status code.
@@ -146,6 +154,7 @@ impl Problem {
                 | Self::Forbidden { .. }
                 | Self::NamespaceMissing
                 | Self::NamespaceTerminating
+                | Self::LeaseMissing { .. }
                 | Self::Refused { .. }
                 | Self::UnorderedResourceVersion
                 | Self::TokenNotAbove
@@ -176,6 +185,13 @@ impl fmt::Display for Problem {
             ),
             Self::NamespaceMissing => formatter.write_str("the namespace does not exist: create it"),
             Self::NamespaceTerminating => formatter.write_str("the namespace is being deleted"),
+            // The names were validated: a shell takes them as they are.
+            Self::LeaseMissing { namespace, name } => write!(
+                formatter,
+                "lease {namespace}/{name} does not exist, and this holder only uses what exists: create it with \
+                 kubectl create -f - <<< '{{\"apiVersion\":\"coordination.k8s.io/v1\",\"kind\":\"Lease\",\
+                 \"metadata\":{{\"namespace\":\"{namespace}\",\"name\":\"{name}\"}}}}'"
+            ),
             Self::Refused { code, message } => {
                 write!(formatter, "the API server refuses the request as wrong, status {code}{message}")
             }

@@ -914,7 +914,7 @@ impl Writer<'_> {
     fn value(&mut self, value: &Value, indent: usize) {
         let line = |text: &mut String| *text += &format!("\n{}", " ".repeat(indent));
         match value {
-            Value::Object(fields) if !fields.is_empty() && self.style() % 4 != 0 => {
+            Value::Object(fields) if !fields.is_empty() && !self.style().is_multiple_of(4) => {
                 for (name, value) in fields {
                     line(&mut self.text);
                     self.scalar(name);
@@ -923,7 +923,7 @@ impl Writer<'_> {
                     self.value(value, deeper);
                 }
             }
-            Value::Array(items) if !items.is_empty() && self.style() % 4 != 0 => {
+            Value::Array(items) if !items.is_empty() && !self.style().is_multiple_of(4) => {
                 for item in items {
                     line(&mut self.text);
                     self.text += "-";

@@ -59,7 +59,7 @@ fn without_a_margin_one_tick_of_drift_is_one_too_many() {
 
 #[test]
 fn broken_assumptions_and_hostile_servers_are_found() {
-    for name in ["margin-drift-2", "delete", "twins-reclaim", "rule-b-skew", "any-version"] {
+    for name in ["margin-drift-2", "delete", "vacate-remake", "twins-reclaim", "rule-b-skew", "any-version"] {
         assert_as_expected(&row(name), &found(name));
     }
 }

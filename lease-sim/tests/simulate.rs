@@ -22,6 +22,9 @@ fn a_clean_sweep_says_so_and_what_it_did() {
     for key in ["trace_hash", "simulated_seconds", "wall_seconds", "faults", "marks"] {
         assert!(!summary[key].is_null(), "{key} is missing in {summary}");
     }
+    // What was not met is there, too: a zero can be seen.
+    assert_eq!(summary["faults"].as_object().unwrap().len(), lease_sim::plan::FAULT_NAMES.len());
+    assert_eq!(summary["marks"].as_object().unwrap().len(), lease_sim::oracle::Mark::ALL.len());
 }
 
 #[test]
@@ -87,6 +90,20 @@ fn mutants_compare_and_explore_print_lists() {
     assert_eq!(mutants[0]["name"], "deadline-from-receipt");
     assert_eq!(mutants[0]["found"], true);
     assert!(mutants[0]["schedules"].is_u64() && mutants[0]["invariant"].is_string());
+    // The hashes are those of `check` over the same schedules.
+    let one = |more: &[&str]| {
+        let arguments = [&["check", "--seeds", "0..1", "--all", "--json"], more].concat();
+        read(&run(&arguments))["trace_hash"].clone()
+    };
+    assert_eq!(mutants[0]["schedules"], 1);
+    assert_eq!(mutants[0]["clean_trace_hash"], one(&[]));
+    assert_eq!(mutants[0]["trace_hash"], one(&["--mutant", "deadline-from-receipt"]));
+    assert_ne!(mutants[0]["trace_hash"], mutants[0]["clean_trace_hash"]);
+    // Three schedules do not show this one: nothing has changed, and that is said.
+    let hidden = |verdict: &&Value| verdict["name"] == "quarantine-of-another-object";
+    let hidden = mutants.as_array().unwrap().iter().find(hidden).unwrap();
+    assert_eq!(hidden["found"], false);
+    assert_eq!(hidden["trace_hash"], hidden["clean_trace_hash"]);
     let compared = read(&run(&["compare", "--seeds", "0..3", "--json"]));
     assert_eq!(compared.as_array().unwrap().len(), 6);
     assert!(compared[0]["protocol"].is_string() && compared[0]["runs"].is_u64());

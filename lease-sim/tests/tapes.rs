@@ -1,6 +1,8 @@
 //! Plans as text: what is refused and why, and that nothing that is accepted makes a world panic.
 
-use lease_sim::plan::{Fault, FaultKind, Plan, PlanError, Swarm, TapeError};
+use std::collections::BTreeSet;
+
+use lease_sim::plan::{FAULT_NAMES, Fault, FaultKind, Plan, PlanError, RequestKey, Swarm, TapeError};
 use lease_sim::world::World;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -28,6 +30,21 @@ fn every_drawn_plan_can_be_written_and_read() {
             assert_eq!(Plan::from_tape(&plan.to_tape()), Ok(plan));
         }
     }
+}
+
+/// What reports count is all that can happen: what is not met is shown with a zero.
+#[test]
+fn every_fault_that_is_drawn_has_a_listed_name_and_the_other_way_round() {
+    let mut drawn = BTreeSet::from(["process-stands-still"]);
+    for seed in 0..3_000 {
+        let plan = Swarm::default().plan(seed);
+        drawn.extend(plan.faults.iter().map(|fault| fault.what.name()));
+        let fate = |number| plan.drawn_fate(RequestKey { holder: 0, incarnation: 1, number }, false);
+        drawn.extend((1..40).map(|number| fate(number).deed.name()));
+    }
+    drawn.remove("carried");
+    assert_eq!(drawn, FAULT_NAMES.iter().copied().collect());
+    assert!(FAULT_NAMES.is_sorted());
 }
 
 #[test]

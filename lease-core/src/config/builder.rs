@@ -37,7 +37,8 @@ pub struct ConfigBuilder {
     takeover_delay: Duration,
     quarantine: Option<Duration>,
     same_identity: SameIdentity,
-    release_policy: ReleasePolicy,
+    release_policy: Option<ReleasePolicy>,
+    existing_only: bool,
     max_body: Option<usize>,
     creation: Creation,
     #[cfg(feature = "mutants")]
@@ -163,8 +164,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long to wait between creating the object and the term, under [`ReleasePolicy::Vacate`]. Default
-    /// ttl, ttl to 1 day. At least the longest ttl of all contenders.
+    /// How long to wait between creating the object and the term, under [`ReleasePolicy::Vacate`], and between
+    /// the first write to an object that is new and the term, with [`existing_only`](Self::existing_only).
+    /// Default ttl, ttl to 1 day. At least the longest ttl of all contenders.
     pub fn quarantine(mut self, quarantine: Duration) -> Self {
         self.quarantine = Some(quarantine);
         self
@@ -176,9 +178,32 @@ impl ConfigBuilder {
         self
     }
 
-    /// How the lease is given back. Default `Delete`. The same on every contender.
+    /// How the lease is given back. Default `Delete`; `Vacate` with [`existing_only`](Self::existing_only). The
+    /// same on every contender.
     pub fn release_policy(mut self, policy: ReleasePolicy) -> Self {
-        self.release_policy = policy;
+        self.release_policy = Some(policy);
+        self
+    }
+
+    /// Works on an object that somebody else has made: never sends a POST or a DELETE. Default off. The same on
+    /// every contender.
+    ///
+    /// So `get` and `update` on this one object are all the rights that it needs, by `resourceNames`, which RBAC
+    /// [cannot do for `create`][names]. A release clears the holder, as under [`ReleasePolicy::Vacate`], which is
+    /// the policy here unless another is asked for; `Delete` is refused, and so are labels, annotations and owner
+    /// references, which only a POST could write.
+    ///
+    /// While the object is missing an attempt ends as failed with
+    /// [`Problem::LeaseMissing`](crate::Problem::LeaseMissing), which says how to make it; a campaign looks again
+    /// after [`poll_interval`](Self::poll_interval).
+    ///
+    /// Whoever makes the object may have deleted another one a moment ago, with a holder that has not noticed
+    /// yet. So an object that is new, whatever is in it, is held only after [`quarantine`](Self::quarantine),
+    /// once in its life: see [the argument](crate#an-object-that-others-make).
+    ///
+    /// [names]: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources
+    pub fn existing_only(mut self, existing_only: bool) -> Self {
+        self.existing_only = existing_only;
         self
     }
 
@@ -242,6 +267,10 @@ impl ConfigBuilder {
             return Err(ConfigError::Identity { given: identity });
         }
         self.creation.check(&identity)?;
+        let release_policy = release_policy(self.release_policy, self.existing_only)?;
+        if self.existing_only && !self.creation.is_empty() {
+            return Err(ConfigError::ExistingOnly { setting: self.creation.first_setting() });
+        }
         let longest = Duration::from_secs(u64::from(i32::MAX.unsigned_abs()));
         let ttl = within("ttl", required("ttl", self.ttl)?, 100 * MILLISECOND, longest)?;
         let ceiling = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
@@ -305,7 +334,8 @@ impl ConfigBuilder {
             takeover_delay: within("takeover_delay", self.takeover_delay, Duration::ZERO, HOUR)?,
             quarantine: within("quarantine", self.quarantine.unwrap_or(ttl), ttl, ttl.max(DAY))?,
             same_identity: self.same_identity,
-            release_policy: self.release_policy,
+            release_policy,
+            existing_only: self.existing_only,
             max_body: max_body(self.max_body.unwrap_or(1 << 20), &self.creation)?,
             creation: self.creation,
             #[cfg(feature = "mutants")]
@@ -331,6 +361,16 @@ fn within(
         return Err(ConfigError::OutOfRange { setting, given: format!("{given:?}"), allowed });
     }
     Ok(given)
+}
+
+/// Whoever never deletes vacates. A `Delete` that was asked for is told rather than turned into something else:
+/// it says that others expect the object to go.
+fn release_policy(given: Option<ReleasePolicy>, existing_only: bool) -> Result<ReleasePolicy, ConfigError> {
+    match (given, existing_only) {
+        (Some(ReleasePolicy::Delete), true) => Err(ConfigError::ExistingOnly { setting: "release_policy" }),
+        (None, true) => Ok(ReleasePolicy::Vacate),
+        (given, _) => Ok(given.unwrap_or_default()),
+    }
 }
 
 fn acquire_retries(given: u32) -> Result<u32, ConfigError> {
@@ -428,6 +468,31 @@ mod tests {
         let refused = exact.retry_delay(Duration::from_millis(501)).build().unwrap_err();
         assert!(matches!(refused, ConfigError::NoTimeToRenew { .. }), "{refused}");
         assert!(refused.to_string().contains("13.5s"), "{refused}");
+    }
+
+    #[test]
+    fn an_existing_only_holder_vacates_and_creates_nothing() {
+        let existing = || fifteen().existing_only(true);
+        assert_eq!(fifteen().build().unwrap().release_policy(), ReleasePolicy::Delete);
+        for builder in [existing(), existing().release_policy(ReleasePolicy::Vacate)] {
+            assert_eq!(builder.build().unwrap().release_policy(), ReleasePolicy::Vacate);
+        }
+        let owner = OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: "a".to_owned(),
+            uid: "1".to_owned(),
+            ..OwnerReference::default()
+        };
+        for (builder, setting) in [
+            (existing().release_policy(ReleasePolicy::Delete), "release_policy"),
+            (existing().label("a", "b"), "label"),
+            (existing().annotation("a", "b"), "annotation"),
+            (existing().owner_reference(owner), "owner_reference"),
+        ] {
+            assert_eq!(builder.clone().build(), Err(ConfigError::ExistingOnly { setting }));
+            assert!(builder.existing_only(false).build().is_ok(), "{setting}");
+        }
     }
 
     #[test]

@@ -53,6 +53,15 @@ impl Creation {
         self.labels.is_empty() && self.annotations.is_empty() && self.owner_references.is_empty()
     }
 
+    /// What a user would call the first thing that is in it.
+    pub(super) fn first_setting(&self) -> &'static str {
+        match (self.labels.is_empty(), self.annotations.is_empty()) {
+            (false, _) => "label",
+            (true, false) => "annotation",
+            (true, true) => "owner_reference",
+        }
+    }
+
     pub(super) fn check(&self, identity: &str) -> Result<(), ConfigError> {
         for (key, value) in &self.labels {
             if !is_qualified_name(key) {

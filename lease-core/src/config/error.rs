@@ -78,6 +78,11 @@ pub enum ConfigError {
         /// Kind and name.
         second: String,
     },
+    /// A setting about creating or deleting the object, for a holder that does neither.
+    ExistingOnly {
+        /// The setting.
+        setting: &'static str,
+    },
     /// A duration or number lies outside of its range.
     OutOfRange {
         /// The setting.
@@ -143,6 +148,15 @@ impl fmt::Display for ConfigError {
             Self::TwoControllers { first, second } => write!(
                 formatter,
                 "both {first} and {second} are given as the owner that is the controller: only one can be"
+            ),
+            Self::ExistingOnly { setting: "release_policy" } => formatter.write_str(
+                "`release_policy` is Delete, but an `existing_only` holder never deletes: leave it out, or say \
+                 Vacate, on every contender",
+            ),
+            Self::ExistingOnly { setting } => write!(
+                formatter,
+                "`{setting}` is written when the object is created, which an `existing_only` holder never does: \
+                 put it into the manifest that creates the object"
             ),
             Self::OutOfRange { setting, given, allowed } => {
                 write!(formatter, "`{setting}` is {given}, allowed is {allowed}")

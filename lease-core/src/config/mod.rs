@@ -68,7 +68,8 @@ pub enum SameIdentity {
 /// | `foreign_holder_grace`, `takeover_delay` | 0 | up to 1 h |
 /// | `quarantine` | ttl | ttl to 1 day |
 /// | `same_identity` | `Reclaim` | |
-/// | `release_policy` | `Delete` | |
+/// | `release_policy` | `Delete`; `Vacate` with `existing_only` | |
+/// | `existing_only` | off | |
 /// | `max_body` | 1 MiB | 4 KiB to 16 MiB |
 /// | `label`, `annotation`, `owner_reference` | none | what the API server takes |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +94,7 @@ pub struct Config {
     quarantine: Duration,
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
+    existing_only: bool,
     max_body: usize,
     creation: Creation,
     #[cfg(feature = "mutants")]
@@ -208,12 +210,14 @@ impl Config {
         foreign_holder_grace: Duration,
         /// Added to the wait after an expiry, never after a release.
         takeover_delay: Duration,
-        /// Between creating an object and the term, under [`ReleasePolicy::Vacate`].
+        /// Between creating an object, or finding a new one, and the term: see [`ConfigBuilder::quarantine`].
         quarantine: Duration,
         /// What to make of a record with our identity that another incarnation wrote.
         same_identity: SameIdentity,
         /// How the lease is given back.
         release_policy: ReleasePolicy,
+        /// Whether this holder works on an object that somebody else made, and neither creates nor deletes it.
+        existing_only: bool,
         /// The longest response body that is read, in bytes.
         max_body: usize,
     }

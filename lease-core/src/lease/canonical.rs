@@ -256,7 +256,7 @@ impl Lease {
         let writes = matches!(self.step, Step::Pausing { then: Next::Write, .. });
         if writes || matches!(self.state, State::Holding(_) | State::Releasing(_)) {
             describe_version(Some(&observed.record.version), view);
-            view.number(observed.record.quarantined.into());
+            view.number(quarantine_number(&observed.record));
         }
     }
 
@@ -294,9 +294,13 @@ fn describe_record(record: &Record, view: &mut impl View) {
         Some(nonce) => view.nonce(nonce.0),
         None => view.number(0),
     }
-    view.number(record.quarantined.into());
+    view.number(quarantine_number(record));
     view.number(record.terminating.into());
     view.number(record.duration().map_or(u64::MAX, |duration| duration.as_secs()));
+}
+
+fn quarantine_number(record: &Record) -> u64 {
+    u64::from(record.quarantined) + 2 * u64::from(record.settled)
 }
 
 /// After this many failures in a row the next pause has its full length.

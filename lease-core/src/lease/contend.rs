@@ -169,6 +169,9 @@ impl Lease {
     }
 
     fn create(&mut self, now: Now, mut contending: Contending) {
+        if self.config.existing_only() {
+            return self.missing(now);
+        }
         if contending.last_look {
             return self.out_of_retries(now, contending);
         }
@@ -180,6 +183,12 @@ impl Lease {
         self.remember(now, time, contending.episode, !quarantine);
         self.state = State::Contending(contending);
         self.ask(now, Call { kind: Kind::Create, body }, Some(time));
+    }
+
+    /// There is no object, and making one is not our business.
+    fn missing(&mut self, now: Now) {
+        let (namespace, name) = (self.config.namespace().into(), self.config.name().into());
+        self.fail(now, Problem::LeaseMissing { namespace, name }, None);
     }
 
     /// Writes our name into the record, provided that nobody was quicker.
@@ -197,7 +206,8 @@ impl Lease {
         let running = contending.quarantine.as_ref();
         let running = running.filter(|running| running.uid == record.version.uid || any_object);
         let waited = running.is_some_and(|running| running.ends_at <= now.mono);
-        let marked = record.quarantined && !mutated!(self.config, QuarantineMarkIgnored);
+        let unsettled = self.config.existing_only() && !record.settled;
+        let marked = (record.quarantined || unsettled) && !mutated!(self.config, QuarantineMarkIgnored);
         let quarantined = (marked || running.is_some()) && !waited;
         if running.is_none() {
             contending.acquisition = acquisition;
@@ -308,7 +318,9 @@ impl Lease {
     fn fail(&mut self, now: Now, problem: Problem, retry_after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         let slow = self.config.poll_interval().max(self.config.ttl()).min(MAX_RETRY_AFTER);
-        let delay = if problem.is_permanent() {
+        let delay = if matches!(problem, Problem::LeaseMissing { .. }) {
+            self.rng.jitter(self.config.poll_interval())
+        } else if problem.is_permanent() {
             self.rng.jitter(slow)
         } else {
             self.backoff(self.config.acquire_retry_delay(), self.failures, self.config.poll_interval())

@@ -64,8 +64,9 @@ impl Lease {
         let Some(observed) = &self.observed else {
             return self.end_release(now, ReleaseOutcome::Confirmed);
         };
-        // A record in quarantine was never held by anybody: it goes, whatever the policy.
-        let vacate = self.config.release_policy() == ReleasePolicy::Vacate && !observed.record.quarantined;
+        // A record in quarantine was never held by anybody: it goes, whatever the policy, unless others made it.
+        let vacate = self.config.release_policy() == ReleasePolicy::Vacate
+            && (!observed.record.quarantined || self.config.existing_only());
         if !vacate {
             let conditional = observed.record.delete_body();
             let body =

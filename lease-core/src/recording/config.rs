@@ -31,6 +31,8 @@ pub(super) struct ConfigLine {
     release_policy: ReleasePolicyLine,
     max_body: usize,
     // Since version 2; left out where there is nothing to say.
+    #[serde(default, skip_serializing_if = "is_false")]
+    existing_only: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -92,6 +94,7 @@ impl ConfigLine {
                 ReleasePolicy::Vacate => ReleasePolicyLine::Vacate,
             },
             max_body: config.max_body(),
+            existing_only: config.existing_only(),
             labels: config.labels().clone(),
             annotations: config.annotations().clone(),
             owner_references: config.owner_references().iter().map(OwnerReferenceLine::new).collect(),
@@ -125,7 +128,8 @@ impl ConfigLine {
                 ReleasePolicyLine::Delete => ReleasePolicy::Delete,
                 ReleasePolicyLine::Vacate => ReleasePolicy::Vacate,
             })
-            .max_body(self.max_body);
+            .max_body(self.max_body)
+            .existing_only(self.existing_only);
         let builder = self.labels.iter().fold(builder, |builder, (key, value)| builder.label(key, value));
         let builder =
             self.annotations.iter().fold(builder, |builder, (key, value)| builder.annotation(key, value));
@@ -150,6 +154,11 @@ impl OwnerReferenceLine {
             block_owner_deletion: self.block_owner_deletion,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -91,6 +91,7 @@ pub(super) struct KnownMetadata<'de> {
 pub(super) struct KnownAnnotations<'de> {
     pub(super) nonce: Option<&'de str>,
     pub(super) quarantine: Option<&'de str>,
+    pub(super) settled: Option<&'de str>,
 }
 
 /// What a contender's observation is keyed on, with the UID.
@@ -118,8 +119,11 @@ impl<T> KnownSpec<T> {
 /// Who wrote the record last: `<nonce> <identity>`. The identity is in it so that another implementation,
 /// which keeps annotations when it takes the lease over, is not mistaken for one of us.
 pub(super) const NONCE: &str = "lease-core.rs/nonce";
-/// The object was created under `ReleasePolicy::Vacate` and nobody may hold it yet.
+/// The object is new and nobody may hold it yet.
 pub(super) const QUARANTINE: &str = "lease-core.rs/quarantine";
+/// The UID of an object whose quarantine somebody has waited for. Written by `existing_only` holders. With its
+/// UID, so that an object that was made from another one's manifest is not taken for that one.
+pub(super) const SETTLED: &str = "lease-core.rs/settled";
 
 /// More than an API server's Lease has, so that the list grows only where somebody annotates a lot.
 const USUAL: usize = 24;
@@ -186,6 +190,7 @@ impl<'de> Walk<'de> {
             (Section::Metadata, "deletionTimestamp") => &mut metadata.deletion_timestamp,
             (Section::Annotations, NONCE) => &mut annotations.nonce,
             (Section::Annotations, QUARANTINE) => &mut annotations.quarantine,
+            (Section::Annotations, SETTLED) => &mut annotations.settled,
             (Section::Spec, "holderIdentity") => &mut spec.holder_identity,
             (Section::Spec, "acquireTime") => &mut spec.acquire_time,
             (Section::Spec, "renewTime") => &mut spec.renew_time,

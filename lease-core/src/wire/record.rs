@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::creation;
-use super::fields::{self, Fields, Known, KnownSpec, NONCE, QUARANTINE, Section, Span};
+use super::fields::{self, Fields, Known, KnownSpec, NONCE, QUARANTINE, SETTLED, Section, Span};
 use super::text::{
     read_hexadecimal, string, write_hexadecimal, write_inside_string, write_number, write_string,
 };
@@ -27,7 +27,7 @@ const RENEWED: &str = "renewTime";
 const DURATION: &str = "leaseDurationSeconds";
 const TRANSITIONS: &str = "leaseTransitions";
 /// By how much a PUT can be longer than what was read: all that we write.
-const GROWS_BY: usize = 448;
+const GROWS_BY: usize = 528;
 
 /// One state of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,8 @@ pub(crate) struct Parsed {
     /// The nonce of the incarnation that wrote the record, if the one named as holder did.
     pub(crate) nonce: Option<Nonce>,
     pub(crate) quarantined: bool,
+    /// Whether it says that somebody has waited for the quarantine of this very object.
+    pub(crate) settled: bool,
     pub(crate) terminating: bool,
 }
 
@@ -167,13 +169,14 @@ impl Parsed {
             fields,
             state: spec.map(|raw| Span::within(text, raw)),
             duration: spec.lease_duration_seconds.and_then(read_duration),
-            version,
             acquire_time: time(spec.acquire_time),
             renew_time: time(spec.renew_time),
             nonce: read_nonce(annotations.nonce, &holder),
             quarantined: annotations.quarantine.is_some(),
+            settled: annotations.settled.and_then(string).is_some_and(|settled| *settled == *version.uid),
             terminating: metadata.deletion_timestamp.is_some_and(|raw| raw != "null"),
             holder,
+            version,
         })
     }
 
@@ -234,8 +237,10 @@ impl Parsed {
         json.push_str("\"metadata\":{");
         keep(Section::Metadata, mutated!(by crate::mutants::left_out(config), &[]), &mut json);
         json.push_str("\"annotations\":{");
+        let settles = change.quarantine == QuarantineMark::Remove && config.existing_only();
         let without: &[&str] = match change.quarantine {
             QuarantineMark::Keep => &[NONCE],
+            QuarantineMark::Remove if settles => &[NONCE, QUARANTINE, SETTLED],
             QuarantineMark::Set | QuarantineMark::Remove => &[NONCE, QUARANTINE],
         };
         if !mutated!(config, DropsAnnotations) {
@@ -243,6 +248,9 @@ impl Parsed {
         }
         if change.quarantine == QuarantineMark::Set {
             write_quarantine(&mut json);
+        }
+        if settles {
+            write_settled(&self.version.uid, &mut json);
         }
         write_nonce(change.nonce, change.holder, &mut json);
         json.push_str("}},\"spec\":{");
@@ -321,6 +329,13 @@ fn write_time(key: &str, time: WallTime, json: &mut String) {
 fn write_quarantine(json: &mut String) {
     write_string(QUARANTINE, json);
     json.push_str(":\"true\",");
+}
+
+fn write_settled(uid: &str, json: &mut String) {
+    write_string(SETTLED, json);
+    json.push(':');
+    write_string(uid, json);
+    json.push(',');
 }
 
 fn write_nonce(nonce: Nonce, holder: Option<&Identity>, json: &mut String) {

@@ -34,6 +34,8 @@ pub(crate) struct Violations {
     pub(crate) tokens: Vec<String>,
     pub(crate) deletions: Vec<String>,
     pub(crate) denials: Vec<String>,
+    /// A POST or DELETE of somebody who only uses what exists.
+    pub(crate) verbs: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,8 @@ pub(crate) struct Fleet {
     scenario: Scenario,
     members: Vec<Member>,
     server: Server,
+    /// The object before each act, for administrators.
+    copies: Vec<Value>,
     queue: BTreeMap<(u64, u64), Happening>,
     order: u64,
     now: u64,
@@ -95,6 +99,7 @@ impl Fleet {
             scenario: scenario.clone(),
             members: Vec::new(),
             server: Server::default(),
+            copies: Vec::new(),
             queue: BTreeMap::new(),
             order: 0,
             now: START,
@@ -106,6 +111,9 @@ impl Fleet {
             violations: Violations::default(),
             log: Vec::new(),
         };
+        if scenario.rules.existing {
+            fleet.act(0, Act::Remake(None));
+        }
         for index in 0..scenario.members.len() {
             let member = fleet.start(index, 0);
             fleet.members.push(member);
@@ -122,6 +130,9 @@ impl Fleet {
         // What sleepers still have before them comes first.
         self.run_until(self.now + 10 * SECOND);
         self.act(0, Act::Finalizers(false));
+        if self.scenario.rules.existing && self.server.object.is_none() {
+            self.act(0, Act::Remake(None));
+        }
         self.fates_used = usize::MAX;
         for index in 0..self.members.len() {
             self.members[index].asleep_until = 0;
@@ -157,13 +168,14 @@ impl Fleet {
     }
 
     fn config(&self, index: usize, clocks: Clocks) -> Config {
-        let Rules { policy, shared_identity, .. } = self.scenario.rules;
+        let Rules { policy, shared_identity, existing, .. } = self.scenario.rules;
         let mut builder = Config::builder()
             .namespace("default")
             .name("job")
             .identity(if shared_identity { "twin".to_owned() } else { format!("member-{index}") })
             .ttl(Duration::from_millis(clocks.ttl_millis))
             .quarantine(Duration::from_secs(3))
+            .existing_only(existing)
             .release_policy(policy);
         if shared_identity {
             builder = builder.same_identity(SameIdentity::Contend);
@@ -237,6 +249,7 @@ impl Fleet {
     }
 
     fn act(&mut self, who: usize, act: Act) {
+        self.copies.extend(self.server.object.clone());
         match act {
             Act::Command(command) => {
                 let input = match command {
@@ -275,6 +288,11 @@ impl Fleet {
                 }
             }
             Act::Delete => self.server.remove(),
+            Act::Remake(copy) => {
+                self.server.remove();
+                let copy = copy.filter(|_| !self.copies.is_empty());
+                self.server.make(copy.map(|number| self.copies[number % self.copies.len()].clone()));
+            }
         }
     }
 
@@ -398,6 +416,9 @@ impl Fleet {
         if let FateKind::Busy(code) = parcel.fate.kind {
             let body = status(code, "Refused", json!({}));
             return self.reply(&parcel, code, body.to_string().into());
+        }
+        if self.scenario.rules.existing && matches!(*parcel.request.method(), Method::POST | Method::DELETE) {
+            self.violations.verbs.push(format!("member {}: {}", parcel.from, parcel.request.method()));
         }
         let before = self.server.object.clone();
         let served = self.server.serve(&parcel.request);

@@ -8,8 +8,16 @@ use super::fleet::Fleet;
 use super::scenario::{Rules, Scenario, edited, razors, scenarios};
 
 /// One object that comes and goes, distinct identities, nobody who deletes.
-const USUAL: Rules =
-    Rules { policy: ReleasePolicy::Delete, shared_identity: false, deletes: false, slow: false };
+const USUAL: Rules = Rules {
+    policy: ReleasePolicy::Delete,
+    shared_identity: false,
+    deletes: false,
+    existing: false,
+    slow: false,
+};
+
+/// An administrator makes the object, deletes it and makes it again.
+const EXISTING: Rules = Rules { policy: ReleasePolicy::Vacate, deletes: true, existing: true, ..USUAL };
 
 fn strict(scenario: &Scenario) -> Result<(), TestCaseError> {
     let fleet = Fleet::run(scenario);
@@ -33,6 +41,15 @@ proptest! {
         strict(&scenario)?;
     }
 
+    /// Nor does one that an administrator makes again, blank or from a copy of any earlier record of it, for
+    /// holders that only use what exists.
+    #[test]
+    fn an_object_that_is_made_again_opens_no_window(scenario in scenarios(EXISTING)) {
+        let fleet = Fleet::run(&scenario);
+        prop_assert_eq!(fleet.violations.overlaps, Vec::<String>::new());
+        prop_assert_eq!(fleet.violations.verbs, Vec::<String>::new());
+    }
+
     /// Processes that share one identity, and say so, exclude each other like all others.
     #[test]
     fn twins_that_contend_never_hold_at_once(
@@ -48,6 +65,7 @@ proptest! {
         scenario in prop_oneof![
             scenarios(USUAL),
             scenarios(Rules { policy: ReleasePolicy::Vacate, deletes: true, ..USUAL }),
+            scenarios(EXISTING),
         ],
     ) {
         prop_assert_eq!(Fleet::run(&scenario).violations.tokens, Vec::<String>::new());
@@ -79,6 +97,7 @@ proptest! {
         scenario in prop_oneof![
             scenarios(USUAL),
             scenarios(Rules { policy: ReleasePolicy::Vacate, deletes: true, ..USUAL }),
+            scenarios(EXISTING),
             scenarios(Rules { shared_identity: true, ..USUAL }),
         ],
     ) {
@@ -120,4 +139,9 @@ fn the_fleets_are_worth_watching() {
     }
     assert!(terms > 80, "{terms} terms");
     assert!(contended > 10, "{contended} runs in which the lease went from one to another");
+    let mut terms = 0;
+    for _ in 0..40 {
+        terms += Fleet::run(&scenarios(EXISTING).new_tree(&mut runner).expect("a scenario").current()).terms;
+    }
+    assert!(terms > 40, "{terms} terms on objects that others make");
 }

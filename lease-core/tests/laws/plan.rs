@@ -20,6 +20,8 @@ pub(crate) struct Plan {
 pub(crate) struct Setup {
     ttl_millis: u64,
     vacate: bool,
+    /// Whether the object is there from the start, and is not the machine's to create or delete.
+    pub(crate) existing: bool,
     contend: bool,
     retries: u32,
     skew: Option<Option<Duration>>,
@@ -34,7 +36,9 @@ impl Setup {
     pub(crate) fn config(&self) -> Config {
         let mut builder: ConfigBuilder =
             config().ttl(Duration::from_millis(self.ttl_millis)).acquire_retries(self.retries);
-        if self.vacate {
+        if self.existing {
+            builder = builder.existing_only(true);
+        } else if self.vacate {
             builder = builder.release_policy(ReleasePolicy::Vacate);
         }
         if self.contend {
@@ -254,6 +258,7 @@ fn setups() -> impl Strategy<Value = Setup> {
     (
         select(vec![100_u64, 2500, 15_000, 15_000, 3_600_000]),
         prop::bool::weighted(0.3),
+        prop::bool::weighted(0.15),
         prop::bool::weighted(0.3),
         0..4_u32,
         skews,
@@ -262,18 +267,21 @@ fn setups() -> impl Strategy<Value = Setup> {
         prop_oneof![Just(0), Just(1_000_000_000_000_000), Just(u64::MAX - 5)],
         warm,
     )
-        .prop_map(|(ttl_millis, vacate, contend, retries, skew, wait_more, seed, start, warm)| Setup {
-            ttl_millis,
-            vacate,
-            contend,
-            retries,
-            skew,
-            wait_more,
-            seed,
-            // The end of the clock, where nothing moves any more, is visited rarely.
-            start: if start > u64::MAX / 2 && seed % 16 != 0 { 5_000_000_000 } else { start },
-            warm,
-        })
+        .prop_map(
+            |(ttl_millis, vacate, existing, contend, retries, skew, wait_more, seed, start, warm)| Setup {
+                ttl_millis,
+                vacate,
+                existing,
+                contend,
+                retries,
+                skew,
+                wait_more,
+                seed,
+                // The end of the clock, where nothing moves any more, is visited rarely.
+                start: if start > u64::MAX / 2 && seed % 16 != 0 { 5_000_000_000 } else { start },
+                warm,
+            },
+        )
 }
 
 fn paces() -> impl Strategy<Value = Pace> {

@@ -16,6 +16,8 @@ pub(crate) struct Rules {
     pub(crate) shared_identity: bool,
     /// Whether records may vanish behind everybody's back.
     pub(crate) deletes: bool,
+    /// Nobody creates or deletes but an administrator, who does both, also from copies of earlier records.
+    pub(crate) existing: bool,
     /// Single attempts and releases only, and many requests that arrive late.
     pub(crate) slow: bool,
 }
@@ -77,6 +79,9 @@ pub(crate) enum Act {
     StripNonce,
     Finalizers(bool),
     Delete,
+    /// An administrator deletes the object, if there is one, and makes another: from the copy with this number
+    /// (one is made before each act), or a blank one.
+    Remake(Option<usize>),
 }
 
 pub(crate) fn scenarios(rules: Rules) -> impl Strategy<Value = Scenario> {
@@ -121,6 +126,9 @@ pub(crate) fn scenarios(rules: Rules) -> impl Strategy<Value = Scenario> {
     ];
     let acts = if rules.slow {
         select(vec![Act::Command(Command::TryAcquire), Act::Command(Command::Release)]).boxed()
+    } else if rules.existing {
+        let remakes = proptest::option::of(0..100_usize).prop_map(Act::Remake);
+        prop_oneof![7 => acts, 1 => remakes].boxed()
     } else {
         acts.boxed()
     };
@@ -143,7 +151,13 @@ pub(crate) fn scenarios(rules: Rules) -> impl Strategy<Value = Scenario> {
 
 /// The argument at its edge: a slow clock holds and stops, a fast one waits for it and looks often.
 pub(crate) fn razors() -> impl Strategy<Value = Scenario> {
-    let rules = Rules { policy: ReleasePolicy::Delete, shared_identity: false, deletes: false, slow: false };
+    let rules = Rules {
+        policy: ReleasePolicy::Delete,
+        shared_identity: false,
+        deletes: false,
+        existing: false,
+        slow: false,
+    };
     let stops = 2000..TROUBLED / MILLISECOND - 10_000;
     (scenarios(rules), edited(), stops).prop_map(|(mut scenario, quick, stops)| {
         scenario.members.truncate(2);
@@ -160,7 +174,13 @@ pub(crate) fn razors() -> impl Strategy<Value = Scenario> {
 
 /// One member that holds, a network without faults, and somebody who edits everything but the spec.
 pub(crate) fn edited() -> impl Strategy<Value = Scenario> {
-    let rules = Rules { policy: ReleasePolicy::Delete, shared_identity: false, deletes: false, slow: false };
+    let rules = Rules {
+        policy: ReleasePolicy::Delete,
+        shared_identity: false,
+        deletes: false,
+        existing: false,
+        slow: false,
+    };
     let edit = prop_oneof![Just(Act::Label), Just(Act::StripNonce)];
     let edits = vec((1000..TROUBLED / MILLISECOND, Just(0_usize), edit), 1..40);
     (scenarios(rules), edits, vec((0..30_u64, 0..30_u64), 1..20)).prop_map(|(mut scenario, edits, delays)| {

@@ -133,6 +133,20 @@ impl Server {
         }
     }
 
+    /// Somebody makes an object with kubectl, blank or from a copy of another one.
+    pub(crate) fn make(&mut self, copy: Option<Value>) {
+        let mut object = copy.unwrap_or_else(|| {
+            json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": "job", "namespace": "default"},
+            })
+        });
+        for of_the_other in ["resourceVersion", "uid", "deletionTimestamp", "finalizers"] {
+            object["metadata"][of_the_other] = Value::Null;
+        }
+        self.create(object);
+    }
+
     /// The object goes at once, finalizers or not.
     pub(crate) fn remove(&mut self) {
         self.revision += 1;

@@ -50,13 +50,16 @@ const LAST: MonoTime = MonoTime::from_nanos(u64::MAX / 2);
 impl World {
     pub(crate) fn new(plan: &Plan) -> Self {
         let now = plan.setup.start();
-        Self {
-            lease: plan.setup.lease(),
-            now,
-            high: now.mono.min(LAST),
-            server: Server { revision: 1000, ..Server::default() },
-            sent: Vec::new(),
+        let mut server = Server { revision: 1000, ..Server::default() };
+        if plan.setup.existing {
+            // Somebody has waited for it already, so that a warm machine holds at once.
+            server.make(None);
+            server.edit(|object| {
+                let uid = object["metadata"]["uid"].clone();
+                object["metadata"]["annotations"] = json!({"lease-core.rs/settled": uid});
+            });
         }
+        Self { lease: plan.setup.lease(), now, high: now.mono.min(LAST), server, sent: Vec::new() }
     }
 
     /// Carries out a whole plan. `law` looks at the world after each step, with what was handed in and what

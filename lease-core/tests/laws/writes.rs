@@ -56,6 +56,19 @@ proptest! {
         });
     }
 
+    /// Whoever works on what others make needs no right to create or delete.
+    #[test]
+    fn an_existing_only_machine_only_reads_and_updates(mut plan in hostile(100)) {
+        plan.setup.existing = true;
+        World::run(&plan, |_, _, outputs| {
+            for output in outputs {
+                if let Output::Action(Action::Send { request, .. }) = output {
+                    assert!(matches!(*request.method(), Method::GET | Method::PUT), "{request:?}");
+                }
+            }
+        });
+    }
+
     /// Each `renewTime` tells its attempt from all others: a renewal's is above all since the term's
     /// acquisition, and none is used again.
     #[test]

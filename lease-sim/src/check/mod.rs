@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::oracle::{Invariant, Marks, Violation};
-use crate::plan::{Assumption, Plan, Swarm, mix};
+use crate::plan::{Assumption, FAULT_NAMES, Plan, Swarm, mix};
 use crate::world::{Outcome, World};
 
 /// How many seeds a thread takes at a time.
@@ -75,7 +75,7 @@ pub struct Summary {
     pub terms: u64,
     /// Happenings that were queued.
     pub happenings: u64,
-    /// Faults that were injected, by name.
+    /// Faults that were injected, by name; all of [`FAULT_NAMES`], even what was not met.
     pub faults: BTreeMap<&'static str, u64>,
     /// Situations that were met.
     pub marks: Marks,
@@ -88,7 +88,7 @@ pub struct Summary {
 impl Summary {
     fn add(&mut self, seed: u64, outcome: Outcome) {
         self.schedules += 1;
-        self.hash = self.hash.wrapping_add(mix(outcome.hash ^ mix(seed)));
+        self.hash = self.hash.wrapping_add(share(seed, &outcome));
         self.simulated += u128::from(outcome.simulated);
         self.requests += outcome.requests;
         self.terms += outcome.terms;
@@ -126,6 +126,11 @@ impl Summary {
     }
 }
 
+/// What a run adds to the hash of a sweep.
+fn share(seed: u64, outcome: &Outcome) -> u64 {
+    mix(outcome.hash ^ mix(seed))
+}
+
 impl Sweep {
     /// Runs all. `progress` is told now and then how many runs are done, from whatever thread.
     pub fn run(&self, progress: &(dyn Fn(u64) + Sync)) -> Summary {
@@ -156,7 +161,11 @@ impl Sweep {
                 });
             }
         });
-        total.into_inner().unwrap_or_default()
+        let mut total = total.into_inner().unwrap_or_default();
+        for name in FAULT_NAMES {
+            total.faults.entry(name).or_default();
+        }
+        total
     }
 
     /// Runs one seed, some of them twice.

@@ -22,7 +22,7 @@ Options:
       --json              Print one JSON list
   -h, --help              Print help
 
-Exits with 0 when every mutant is found and with 1 when one is not.
+Exits with 0 when every mutant is found and changes the hash of the schedules, and with 1 when one does not.
 ";
 
 pub(super) fn run(mut parser: Parser) -> Result<Verdict, CliError> {
@@ -50,7 +50,7 @@ pub(super) fn run(mut parser: Parser) -> Result<Verdict, CliError> {
     if let Some(error) = failed.into_inner().ok().flatten() {
         return Err(error);
     }
-    let found = verdicts.iter().filter(|verdict| verdict.found.is_some()).count();
+    let caught = verdicts.iter().filter(|verdict| verdict.is_caught()).count();
     if options.json {
         let list: Vec<Value> = verdicts.iter().map(to_json).collect();
         print(&format!("{}\n", Value::from(list)))?;
@@ -58,9 +58,13 @@ pub(super) fn run(mut parser: Parser) -> Result<Verdict, CliError> {
         print(&table(&verdicts))?;
     } else {
         let wall = rounded(began.elapsed().as_secs_f64());
-        print(&format!("\n{found} of {} found in {wall} s\n", verdicts.len()))?;
+        let all = verdicts.len();
+        print(&format!("\n{caught} of {all} found, each with a trace hash of its own, in {wall} s\n"))?;
+        for verdict in verdicts.iter().filter(|verdict| verdict.found.is_some() && !verdict.is_caught()) {
+            print(&format!("SAME HASH  {}: it changes nothing\n", verdict.mutant.name()))?;
+        }
     }
-    Ok(if found == verdicts.len() { Verdict::Clean } else { Verdict::Broken })
+    Ok(if caught == verdicts.len() { Verdict::Clean } else { Verdict::Broken })
 }
 
 fn invariant(verdict: &mutants::Verdict) -> &'static str {
@@ -88,6 +92,8 @@ fn to_json(verdict: &mutants::Verdict) -> Value {
         "schedules": verdict.schedules,
         "invariant": verdict.found.as_ref().map(|failure| failure.violation.invariant.name()),
         "seed": verdict.found.as_ref().map(|failure| failure.seed),
+        "trace_hash": format!("{:016x}", verdict.hash),
+        "clean_trace_hash": format!("{:016x}", verdict.clean_hash),
     })
 }
 

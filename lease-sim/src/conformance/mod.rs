@@ -27,10 +27,12 @@
 
 mod bench;
 mod engine;
+mod lease;
 mod raw;
 mod report;
 mod runtime;
 mod transport;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +66,7 @@ impl<A: Adapter> Suite<A> {
     pub fn new() -> Self {
         let mut cases = runtime::cases();
         cases.extend(transport::cases());
+        cases.extend(lease::cases());
         Self { cases, at_once: AT_ONCE }
     }
 

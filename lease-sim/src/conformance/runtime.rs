@@ -71,17 +71,24 @@ async fn tasks_outlive_whoever_spawned_them<A: Adapter>(bench: Bench<A>) {
 
 async fn blocking_work_blocks_nobody<A: Adapter>(bench: Bench<A>) {
     let mut let_go = Vec::new();
+    let mut begun = Vec::new();
     let mut done = Vec::new();
     for _ in 0..8 {
         let (sender, blocked) = mpsc::channel::<()>();
+        let (begin, began) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let started = bench.runtime().spawn_blocking(Box::new(move || {
+            let _ = begin.send(());
             let _ = blocked.recv();
             let _ = tell.send(());
         }));
         assert!(started, "no thread for blocking work");
         let_go.push(sender);
+        begun.push(began);
         done.push(told);
+    }
+    for began in begun {
+        bench.soon("blocking work begins beside other blocking work", began).await.unwrap();
     }
     let waiting = bench.clone();
     let task = bench.spawn(async move { waiting.sleep(ms(20)).await });

@@ -140,16 +140,28 @@ fn faults() -> Vec<NamedSettings> {
     ]
 }
 
-/// An administrator deletes the object of a live term.
+/// Two holders that only use what exists. W is 2 ticks, V is 1.
+fn existing_only() -> Settings {
+    pair(|identity| holder(identity, 2, 1, 1).acquire_retries(0).existing_only(true))
+}
+
+/// An administrator deletes the object of a live term, and may make it again.
 fn meddling() -> Vec<NamedSettings> {
     use Expected::{Safe, Violated};
     let policy =
         |policy| pair(move |identity| holder(identity, 2, 1, 1).acquire_retries(0).release_policy(policy));
     let meddled = |it: &mut Settings| (it.empty_lease, it.deletes) = (true, 1);
+    let remade = |it: &mut Settings| (it.empty_lease, it.remakes) = (true, 1);
     let (free, strict) = (policy(ReleasePolicy::Delete), policy(ReleasePolicy::Vacate));
     vec![
         row("delete", "an administrator deletes, absence means free", Violated, free, meddled),
-        row("vacate-delete", "the same, absence means quarantine", Safe, strict, meddled),
+        row("vacate-delete", "the same, absence means quarantine", Safe, strict.clone(), meddled),
+        row("vacate-remake", "an administrator makes the object again, `Vacate`", Violated, strict, remade),
+        row("existing-remake", "the same, `existing_only`", Safe, existing_only(), |it| {
+            remade(it);
+            // There are many states.
+            it.liveness = Some(Liveness { one_of: 128, within: 10 });
+        }),
     ]
 }
 
@@ -205,6 +217,12 @@ fn long() -> Vec<NamedSettings> {
         row("release-3", "the lease is given back once", Safe, usual(|it| it), |it| it.releases = 1),
         row("vacate-delete-3", "`vacate-delete` with W = 3", Safe, vacate, |it| {
             (it.empty_lease, it.deletes) = (true, 1);
+        }),
+        row("existing-crash", "`existing-remake`, and a process crashes", Safe, existing_only(), |it| {
+            (it.empty_lease, it.remakes, it.crashes) = (true, 1, 1);
+        }),
+        row("existing-late", "`existing-remake`, and an abandoned write", Safe, existing_only(), |it| {
+            (it.empty_lease, it.remakes, it.late) = (true, 1, 1);
         }),
         row("rule-b-3", "`rule-b` with W = 3", Safe, skewed(3, 2), |it| it.walls = vec![0, 1]),
     ]

@@ -55,6 +55,12 @@ fn what(before: &World, action: Action, after: &World, settings: &Settings) -> S
         Action::Crash(index) => format!("{}: crashes", name(index)),
         Action::Restart(index) => format!("{}: starts again, {}", name(index), doing(after, index)),
         Action::Delete => "an administrator deletes the object".to_owned(),
+        Action::Remove => "an administrator deletes the object, to make it again".to_owned(),
+        Action::Copy => format!("an administrator copies the object: {}", stored(&before.server)),
+        Action::Make(copy) => {
+            let how = if copy { "from the copy" } else { "blank" };
+            format!("an administrator makes the object again, {how}: {}", stored(&after.server))
+        }
         Action::Release(index) => format!("{}: gives the lease back, {}", name(index), doing(after, index)),
         Action::Campaign(index) => format!("{}: campaigns again, {}", name(index), doing(after, index)),
     }

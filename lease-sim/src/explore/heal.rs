@@ -29,7 +29,9 @@ fn due(world: &World, settings: &Settings) -> Option<Action> {
     let mut actions = Vec::new();
     world.actions(settings, &mut actions);
     actions.into_iter().find(|action| match action {
-        Action::Wake(_) | Action::Arrive(_) | Action::Answer(_) | Action::Restart(_) => true,
+        Action::Wake(_) | Action::Arrive(_) | Action::Answer(_) | Action::Restart(_) | Action::Make(_) => {
+            true
+        }
         // Not while it still takes back what it wrote.
         Action::Campaign(index) => matches!(world.holders[usize::from(*index)].exchange, Exchange::Nothing),
         Action::Time
@@ -38,6 +40,8 @@ fn due(world: &World, settings: &Settings) -> Option<Action> {
         | Action::Land(_)
         | Action::Crash(_)
         | Action::Delete
+        | Action::Copy
+        | Action::Remove
         | Action::Release(_) => false,
     })
 }

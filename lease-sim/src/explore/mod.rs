@@ -5,8 +5,9 @@
 //! time; a request that arrives, an answer that comes back, a timer that fires, each at once or at any later
 //! time (that is loss, delay, reordering and pauses); a connection that breaks; an abandoned write that lands
 //! late; and, as far as the budgets in [`Settings`] go, a clock that runs ahead, a crash and a restart, a
-//! release, an administrator's delete. It ends when no new state turns up, when [`Settings::most_states`]
-//! are reached, or when an invariant is broken; the schedule that leads there is then a shortest one.
+//! release, an administrator's delete, an object that is made again. It ends when no new state turns up, when
+//! [`Settings::most_states`] are reached, or when an invariant is broken; the schedule that leads there is
+//! then a shortest one.
 //!
 //! # What counts as one state
 //!
@@ -73,6 +74,9 @@ pub struct Settings {
     pub crashes: u8,
     /// How often an administrator may delete the object.
     pub deletes: u8,
+    /// How often an administrator may delete the object and make it again, at once or later, blank or from a
+    /// copy of what it said at any time before.
+    pub remakes: u8,
     /// How often applications may give the lease back; they may campaign again at any time.
     pub releases: u8,
     /// Whether connections break, so that a request is abandoned before its time.
@@ -195,6 +199,7 @@ impl Settings {
             drift: 0,
             crashes: 0,
             deletes: 0,
+            remakes: 0,
             releases: 0,
             breaks: false,
             walls: Vec::new(),

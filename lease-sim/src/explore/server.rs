@@ -28,6 +28,8 @@ pub(super) struct Spec {
     pub(super) acquired: Option<i64>,
     pub(super) renewed: Option<i64>,
     pub(super) quarantined: bool,
+    /// Whether the quarantine of this very object is over, by the word of somebody who has waited for it.
+    pub(super) settled: bool,
     pub(super) duration: i64,
     pub(super) transitions: i64,
 }
@@ -38,6 +40,7 @@ pub(super) struct Object {
     pub(super) uid: u64,
     pub(super) version: u64,
     pub(super) spec: Spec,
+    texts: Texts,
     json: Bytes,
 }
 
@@ -53,7 +56,7 @@ pub(super) struct Call {
 }
 
 /// The parts of a body that are stored as they came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Texts {
     annotations: String,
     spec: String,
@@ -108,6 +111,8 @@ struct Annotations<'a> {
     nonce: Option<&'a str>,
     #[serde(borrow, rename = "lease-core.rs/quarantine")]
     quarantine: Option<&'a str>,
+    #[serde(borrow, rename = "lease-core.rs/settled")]
+    settled: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -143,8 +148,8 @@ impl Call {
             annotations: metadata.annotations.map_or("{}", |raw| raw.get()).to_owned(),
             spec: body.spec?.get().to_owned(),
         };
-        let spec = Some(Spec::read(&texts)?);
         let (uid, version) = (number(metadata.uid), number(metadata.resource_version));
+        let spec = Some(Spec::read(&texts, uid)?);
         Some(Self { method, uid, version, spec, texts })
     }
 
@@ -159,7 +164,8 @@ impl Call {
 }
 
 impl Spec {
-    fn read(texts: &Texts) -> Option<Self> {
+    /// What an object with this UID says.
+    fn read(texts: &Texts, uid: Option<u64>) -> Option<Self> {
         let annotations: Annotations<'_> = serde_json::from_str(&texts.annotations).ok()?;
         let spec: SpecBody<'_> = serde_json::from_str(&texts.spec).ok()?;
         let time = |text: Option<&str>| parse(text?, Layout::Micros).map(|time| time.0);
@@ -170,6 +176,7 @@ impl Spec {
             acquired: time(spec.acquire_time),
             renewed: time(spec.renew_time),
             quarantined: annotations.quarantine.is_some(),
+            settled: annotations.settled.is_some_and(|settled| settled.parse().ok() == uid),
             duration: spec.lease_duration_seconds,
             transitions: spec.lease_transitions,
         })
@@ -180,13 +187,20 @@ impl Server {
     /// With a Lease that names nobody, as a manifest makes it.
     pub(super) fn with_empty_lease() -> Self {
         let mut server = Self::default();
-        let spec = r#"{"leaseDurationSeconds":1,"leaseTransitions":0}"#.to_owned();
-        let texts = Texts { annotations: "{}".to_owned(), spec };
-        if let Some(spec) = Spec::read(&texts) {
-            server.objects = 1;
-            server.store(1, &spec, &texts, 201);
-        }
+        server.make(None);
         server
+    }
+
+    /// Somebody makes the object, with what another one said or as an empty manifest.
+    pub(super) fn make(&mut self, copied: Option<&Object>) {
+        let blank = || {
+            let spec = r#"{"leaseDurationSeconds":1,"leaseTransitions":0}"#.to_owned();
+            Texts { annotations: "{}".to_owned(), spec }
+        };
+        let texts = copied.map_or_else(blank, |object| object.texts.clone());
+        if let Some(spec) = Spec::read(&texts, Some(self.objects + 1)) {
+            self.create(&spec, &texts);
+        }
     }
 
     /// Whether this request would change nothing, now and at any later time.
@@ -274,7 +288,8 @@ impl Server {
              \"spec\":{}}}",
             texts.annotations, texts.spec
         );
-        let object = Arc::new(Object { uid, version, spec: spec.clone(), json: json.into() });
+        let (spec, texts) = (spec.clone(), texts.clone());
+        let object = Arc::new(Object { uid, version, spec, texts, json: json.into() });
         self.object = Some(Arc::clone(&object));
         Answer { status, body: object.json.clone(), object: Some(object) }
     }

@@ -97,6 +97,7 @@ fn equal_fingerprints_behave_alike() {
         everything,
         all["release"].settings.clone(),
         all["vacate-delete"].settings.clone(),
+        all["existing-remake"].settings.clone(),
         all["rule-b"].settings.clone(),
         all["twins-contend"].settings.clone(),
         all["patient"].settings.clone(),

@@ -38,7 +38,7 @@ fn visible_stamps(world: &World, settings: &Settings) -> Visible {
         visible.acquired.extend(spec.acquired);
         visible.renewed.extend(spec.renewed);
     };
-    if let Some(object) = &world.server.object {
+    for object in world.server.object.iter().chain(&world.copied) {
         add(&object.spec);
     }
     for holder in &world.holders {
@@ -103,9 +103,10 @@ impl<'w> Encoder<'w> {
 
     fn encode(mut self) -> u128 {
         let world = self.world;
-        let budgets = [world.drift, world.crashes, world.deletes, world.releases, world.meddled.into()];
-        self.words
-            .push(u64::from_le_bytes([budgets[0], budgets[1], budgets[2], budgets[3], budgets[4], 0, 0, 0]));
+        let meddled = world.meddled.into();
+        let budgets =
+            [world.drift, world.crashes, world.deletes, world.releases, meddled, world.remakes, 0, 0];
+        self.words.push(u64::from_le_bytes(budgets));
         for index in self.order {
             self.holder(*index);
         }
@@ -115,6 +116,10 @@ impl<'w> Encoder<'w> {
                 self.is_above_all_terms(object.version);
             }
             None => self.words.push(1),
+        }
+        if let Some(copied) = &world.copied {
+            self.words.push(2);
+            self.spec(&copied.spec);
         }
         self.late();
         hash(&self.words)
@@ -205,7 +210,8 @@ impl<'w> Encoder<'w> {
             Some(stamp) => self.stamp(WallTime::from_micros(stamp)),
             None => self.words.push(0),
         }
-        self.words.push(spec.duration.unsigned_abs() * 2 + u64::from(spec.quarantined));
+        let marks = u64::from(spec.quarantined) + (u64::from(spec.settled) << 62);
+        self.words.push(spec.duration.unsigned_abs() * 2 + marks);
     }
 
     /// The first in the order of all holders that have this identity.

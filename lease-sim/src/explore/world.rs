@@ -9,7 +9,7 @@ use lease_core::{
     Status, WallTime,
 };
 
-use super::server::{Answer, Call, Server};
+use super::server::{Answer, Call, Object, Server};
 use super::{Broken, Settings};
 
 /// 2026-01-01T00:00:00Z, when the search begins.
@@ -40,6 +40,12 @@ pub(super) enum Action {
     Restart(u8),
     /// An administrator deletes the object.
     Delete,
+    /// An administrator keeps a copy of the object.
+    Copy,
+    /// An administrator deletes the object, to make it again.
+    Remove,
+    /// And makes it again: from the copy, or blank.
+    Make(bool),
     /// The application gives the lease back.
     Release(u8),
     /// The application wants it again.
@@ -77,6 +83,11 @@ pub(super) struct World {
     pub(super) drift: u8,
     pub(super) crashes: u8,
     pub(super) deletes: u8,
+    pub(super) remakes: u8,
+    /// Whether an administrator has deleted the object and will make it again.
+    pub(super) removed: bool,
+    /// What an administrator has kept a copy of.
+    pub(super) copied: Option<Arc<Object>>,
     pub(super) releases: u8,
     /// An administrator has deleted the object: from here on a belief need not be backed by it.
     pub(super) meddled: bool,
@@ -96,6 +107,9 @@ impl World {
             drift: settings.drift,
             crashes: settings.crashes,
             deletes: settings.deletes,
+            remakes: settings.remakes,
+            removed: false,
+            copied: None,
             releases: settings.releases,
             meddled: false,
             highest: None,
@@ -153,6 +167,18 @@ impl World {
         }
         if self.deletes > 0 && self.server.object.is_some() {
             into.push(Action::Delete);
+        }
+        if self.remakes > 0 && self.server.object.is_some() {
+            into.push(Action::Remove);
+            if self.copied.is_none() {
+                into.push(Action::Copy);
+            }
+        }
+        if self.removed && self.server.object.is_none() {
+            into.push(Action::Make(false));
+            if self.copied.is_some() {
+                into.push(Action::Make(true));
+            }
         }
         into.push(Action::Time);
     }
@@ -215,6 +241,18 @@ impl World {
                 next.meddled = true;
                 next.server.remove();
             }
+            Action::Remove => {
+                next.remakes -= 1;
+                next.meddled = true;
+                next.removed = true;
+                next.server.remove();
+            }
+            Action::Make(copy) => {
+                next.removed = false;
+                let copied = next.copied.take();
+                next.server.make(copied.as_deref().filter(|_| copy));
+            }
+            Action::Copy => next.copied.clone_from(&next.server.object),
             Action::Release(index) => {
                 next.releases -= 1;
                 next.holders[usize::from(index)].campaigns = false;

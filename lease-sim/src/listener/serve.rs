@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -32,9 +32,11 @@ pub(crate) enum Command {
     CloseConnections(std::sync::mpsc::Sender<()>),
 }
 
-/// Runs until the owner is gone. While stopped, no socket is open.
+/// Runs until the owner is gone. While stopped, nothing listens.
 pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiver<Command>) {
     let mut listener: Option<TcpListener> = None;
+    // While stopped: nobody else gets the port, and whoever connects is refused.
+    let mut reserved: Option<TcpSocket> = None;
     let mut connections = JoinSet::new();
     let mut paused = shared.paused.subscribe();
     loop {
@@ -43,7 +45,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Start(reply)) => {
-                    let started = start(&shared).await;
+                    let started = start(&shared, reserved.take()).await;
                     let answer = started.map(|(bound, address)| {
                         listener = Some(bound);
                         address
@@ -52,7 +54,11 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
                     let _ = reply.send(answer);
                 }
                 Some(Command::Stop(reply)) => {
-                    listener = None;
+                    if listener.take().is_some() {
+                        // Without it the port is free for others meanwhile; `Start` tells if one took it.
+                        let address = *super::lock(&shared.address);
+                        reserved = bind(address).await.ok();
+                    }
                     connections.shutdown().await;
                     let _ = reply.send(());
                 }
@@ -73,13 +79,40 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
     }
 }
 
-async fn start(shared: &Shared) -> io::Result<(TcpListener, SocketAddr)> {
+/// How many connections wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How often, and how long apart, a port is tried that is taken: a process that is just being started can keep a
+/// copy of the old socket for a moment.
+const TRIES: u32 = 100;
+const NEXT_TRY: Duration = Duration::from_millis(2);
+
+async fn start(shared: &Shared, reserved: Option<TcpSocket>) -> io::Result<(TcpListener, SocketAddr)> {
     let wanted = *super::lock(&shared.address);
-    let listener = TcpListener::bind(wanted).await?;
+    let socket = match reserved {
+        Some(socket) => socket,
+        None => bind(wanted).await?,
+    };
+    let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     // From now on the port stays the same.
     *super::lock(&shared.address) = address;
     Ok((listener, address))
+}
+
+async fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let mut tries = 1;
+    loop {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Old connections that linger do not keep a server from coming back.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => tries += 1,
+            bound => return bound.map(|()| socket),
+        }
+        tokio::time::sleep(NEXT_TRY).await;
+    }
 }
 
 async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {

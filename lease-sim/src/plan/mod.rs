@@ -11,7 +11,7 @@ mod swarm;
 mod text;
 
 pub use crate::splitmix::mix;
-pub use faults::{Edit, Fault, FaultKind, Refusal, Way};
+pub use faults::{Edit, FAULT_NAMES, Fault, FaultKind, Refusal, Way};
 pub use network::{Deed, Fate, Garbage, Network, Throttle};
 pub(crate) use settings::{NAME, NAMESPACE};
 pub use source::{Seeded, Source, Tape};

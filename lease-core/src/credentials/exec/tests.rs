@@ -299,6 +299,20 @@ fn a_401_runs_it_once_at_once() {
 }
 
 #[test]
+fn a_401_is_not_forgotten_when_the_run_for_it_fails() {
+    for first in [lasting("one"), token("one", 900)] {
+        let mut rotation = start(&first).unwrap();
+        rotation.unauthorized();
+        assert_eq!(run(&mut rotation, at(1), &failed(ExecFailure::TimedOut)), (Change::Nothing, 1));
+        due(&rotation, 11);
+        drop(rotation.reread(at(11), &lasting("not brought into use")));
+        due(&rotation, 21);
+        assert_eq!(run(&mut rotation, at(21), &lasting("two")), (Change::Token, 0));
+        assert_eq!(rotation.due_at(), None);
+    }
+}
+
+#[test]
 fn a_run_that_fails_leaves_what_is_there_and_comes_again_soon() {
     let mut rotation = start(&token("one", 900)).unwrap();
     for (now, contents) in
