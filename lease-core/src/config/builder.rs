@@ -165,6 +165,9 @@ impl ConfigBuilder {
 
     /// How long to wait between creating the object and the term, under [`ReleasePolicy::Vacate`]. Default
     /// ttl, ttl to 1 day. At least the longest ttl of all contenders.
+    ///
+    /// A record without our annotations whose `renewTime` is its `acquireTime` may be of an object in quarantine
+    /// that somebody has stripped of them: it, too, is waited for that long from when it is first seen.
     pub fn quarantine(mut self, quarantine: Duration) -> Self {
         self.quarantine = Some(quarantine);
         self
