@@ -268,7 +268,7 @@ fn files_that_hang_do_not_keep_renewals_waiting() {
         assert!(made.success());
         clock.put_forward(MINUTE);
         let request = http::Request::get(wire_support::LEASE).body(bytes::Bytes::new()).unwrap();
-        let call = lease_async_std::Call::new(request, Duration::from_millis(200), 1 << 20);
+        let call = lease_async_std::Call::new(request, 4 * SECOND, 1 << 20);
         let response = transport.send(call).await;
         assert_eq!(response.unwrap().status(), 404);
         // Let the thread go.

@@ -45,7 +45,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Start(reply)) => {
-                    let started = start(&shared, reserved.take());
+                    let started = start(&shared, reserved.take()).await;
                     let answer = started.map(|(bound, address)| {
                         listener = Some(bound);
                         address
@@ -56,7 +56,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
                 Some(Command::Stop(reply)) => {
                     if listener.take().is_some() {
                         // Without it the port is free for others meanwhile; `Start` tells if one took it.
-                        reserved = bind(*super::lock(&shared.address)).ok();
+                        let address = *super::lock(&shared.address);
+                        reserved = bind(address).await.ok();
                     }
                     connections.shutdown().await;
                     let _ = reply.send(());
@@ -81,10 +82,16 @@ pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiv
 /// How many connections wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-fn start(shared: &Shared, reserved: Option<TcpSocket>) -> io::Result<(TcpListener, SocketAddr)> {
+/// How often, and how long apart, a port is tried that is taken: a process that is just being started can keep a
+/// copy of the old socket for a moment.
+const TRIES: u32 = 100;
+const NEXT_TRY: Duration = Duration::from_millis(2);
+
+async fn start(shared: &Shared, reserved: Option<TcpSocket>) -> io::Result<(TcpListener, SocketAddr)> {
+    let wanted = *super::lock(&shared.address);
     let socket = match reserved {
         Some(socket) => socket,
-        None => bind(*super::lock(&shared.address))?,
+        None => bind(wanted).await?,
     };
     let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
@@ -93,13 +100,19 @@ fn start(shared: &Shared, reserved: Option<TcpSocket>) -> io::Result<(TcpListene
     Ok((listener, address))
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Old connections that linger do not keep a server from coming back.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+async fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let mut tries = 1;
+    loop {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Old connections that linger do not keep a server from coming back.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => tries += 1,
+            bound => return bound.map(|()| socket),
+        }
+        tokio::time::sleep(NEXT_TRY).await;
+    }
 }
 
 async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {

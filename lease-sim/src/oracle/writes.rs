@@ -100,10 +100,12 @@ impl Oracle {
     /// `touched`: somebody has edited no more than metadata.
     fn remember(&mut self, at: u64, after: &Snapshot, touched: bool) {
         let object = after.as_ref().map(|(object, _)| &**object);
-        // To strip the mark ends no quarantine; a holder's write, or another object, does.
+        // To strip the mark ends no quarantine; a holder's write, or another object, does. Where somebody had
+        // written holder or times by hand before, which nobody may in a live term, nothing is left to know it by.
         let same = object.is_some_and(|object| object_hash(object) == self.record.object);
         let marked = object.is_some_and(is_quarantined);
-        self.record.quarantined = marked || (touched && same && self.record.quarantined);
+        let goes_on = self.record.quarantined && touched && same && self.record.author.is_some();
+        self.record.quarantined = marked || goes_on;
         self.record.stripped = object.is_some_and(|object| !object.meta.annotations.contains_key(NONCE));
         self.record.terminating = object.is_some_and(|object| object.meta.deletion_timestamp.is_some());
         self.record.object = object.map_or(0, object_hash);

@@ -16,7 +16,7 @@ fn a_cancelled_request_takes_its_answer_along() {
     for tls in [false, true] {
         let server = open(tls);
         server.set_fault_hook(|request: &http::Request<bytes::Bytes>| {
-            request.uri().path().ends_with("/a").then(|| Fault::DelayAfter(Duration::from_millis(100)))
+            request.uri().path().ends_with("/a").then(|| Fault::DelayAfter(Duration::from_millis(500)))
         });
         let client = surf_to(&server);
         run(async {
