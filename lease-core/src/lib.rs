@@ -93,10 +93,41 @@
 //! no live holder's ttl above [`Config::max_foreign_ttl`], one live process per identity (or
 //! [`SameIdentity::Contend`]), and nobody who edits or deletes the record of a live term.
 //!
+//! Of deletes and objects made again [`ReleasePolicy`] and the next section say more.
+//!
 //! What no lease can exclude is a process that passes [`Lease::check_alive`], sleeps, and then acts: hand the
 //! [`FencingToken`] to the protected resource, and let it refuse older ones.
 //!
+//! # An object that others make
+//!
+//! An [`existing_only`](ConfigBuilder::existing_only) holder finds its object. Whoever made it may have deleted
+//! another one of its name a moment ago (`kubectl replace --force`, a deployment that is synchronised, a backup
+//! put back), whose holder believes until its next answered request: V after its last confirmed write, at
+//! worst. Nothing that the new object says is evidence. It can be blank, and it can be a copy of any record
+//! that the old one ever was: vacant, long expired, or our own. Only its UID is certain to be new. Hence:
+//!
+//! *An object is held only if somebody has kept it for [`quarantine`](ConfigBuilder::quarantine), and the object
+//! says so of itself: its annotation `lease-core.rs/settled` is its own UID.* Who finds another one that is free
+//! to take by all other rules writes its name and a mark, renews as usual, and begins its term with the write
+//! that turns the mark into that annotation, `quarantine` after its first write was acknowledged.
+//!
+//! Every write to the old object was emitted before that was deleted, so before the new one was made, so before
+//! our first write to the new one was acknowledged. A term on the old one ends V after such an emission, ours
+//! begins a `quarantine` after that acknowledgement; `quarantine` is at least every contender's ttl, so it is
+//! the inequality above once more. Our writes name the UID: the object that was kept is the one that is held,
+//! and after another delete all of it begins anew. And nobody else can have begun a term on the object in the
+//! meantime but by a write that ours conflicts with.
+//!
+//! That is one wait in the life of an object. To strip the annotation costs another wait, and never safety. It
+//! asks that all contenders are `existing_only`: others hold a blank object at once. `lease-sim explore
+//! existing-remake` goes through all schedules of two holders and an administrator who copies, deletes and makes.
+//!
 //! # Features
+//!
+//! - `driver`: the module `driver`, which runs a machine on an asynchronous runtime; for adapters.
+//! - `rustls`: a rustls configuration from credentials; for adapters.
+//! - `kubeconfig`: kubeconfig files as a source of credentials.
+//! - `explore`: how a model checker looks into a machine.
 //!
 //! `mutants` compiles deliberate bugs in, each behind a switch of its own, for `lease-sim` to find. All of
 //! them are off unless a configuration names one. **Never in a release build.**
@@ -112,6 +143,7 @@ mod event;
 mod identifiers;
 mod input;
 mod lease;
+pub mod manual;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod mutated;

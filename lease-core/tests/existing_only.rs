@@ -39,6 +39,11 @@ fn copy(object: &Value, uid: &str, resource_version: u64) -> Value {
     copy
 }
 
+fn version_of(object: &Value) -> u64 {
+    let version = object["metadata"]["resourceVersion"].as_str().expect("a resource version");
+    version.parse().expect("a number")
+}
+
 fn mark<'a>(object: &'a Value, key: &str) -> &'a Value {
     &object["metadata"]["annotations"][key]
 }
@@ -61,7 +66,7 @@ fn lost(drained: &Drained) -> Option<&LostReason> {
 fn acquire(a: &mut Holder, object: &Value) -> Value {
     let read = a.give(Input::TryAcquire);
     let mut write = a.respond(&read.sent[0], 200, object).sent.remove(0);
-    let mut version = object["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
+    let mut version = version_of(object);
     loop {
         assert_eq!(write.method(), Method::PUT);
         version += 1;
@@ -159,7 +164,7 @@ fn a_new_object_is_kept_for_the_quarantine_before_it_is_held() {
 fn once_somebody_has_waited_a_released_object_is_held_at_once() {
     let (mut a, mut b) = (Holder::new(existing()), Holder::seeded(existing().identity("b"), 2));
     let record = acquire(&mut a, &blank("1", 7));
-    let version: u64 = record["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    let version = version_of(&record);
     let clear = a.give(Input::Release);
     assert_eq!(clear.sent[0].method(), Method::PUT, "nothing is deleted");
     assert_eq!(clear.sent[0].body()["spec"]["holderIdentity"], "");

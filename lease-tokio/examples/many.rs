@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Options, Result, explain, seconds};
+use common::{Options, Result, Usage, explain, seconds};
 use lease_tokio::{Config, Lease, RecorderConfig, ReqwestTransport};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -80,17 +80,7 @@ async fn hold(options: &Options) -> Result<()> {
     let minutes = (seconds() - began) / 60.0;
     let alive = leases.iter().filter(|lease| lease.check_alive()).count();
     println!("{alive} still held after {} s", options.seconds);
-    if let (Some(before), Some(cpu), Some(after)) = (before, cpu, after) {
-        println!(
-            "CPU {:.2} s a minute; resident {:.1} MB, {:.1} kB a lease, without any {:.1} MB; {} threads, {} sockets",
-            (after.cpu - cpu.cpu) / minutes,
-            after.resident / 1e6,
-            (after.resident - before.resident) / 1e3 / options.leases as f64,
-            before.resident / 1e6,
-            after.threads,
-            after.sockets,
-        );
-    }
+    common::costs(options.leases, minutes, before, cpu, after);
     let began = seconds();
     let mut releasing = JoinSet::new();
     for lease in leases {
@@ -101,40 +91,4 @@ async fn hold(options: &Options) -> Result<()> {
     }
     println!("released in {:.2} s", seconds() - began);
     if alive == options.leases { Ok(()) } else { Err("a lease was lost".into()) }
-}
-
-/// What this process has used, by `/proc`.
-struct Usage {
-    /// Seconds.
-    cpu: f64,
-    /// Bytes.
-    resident: f64,
-    threads: u64,
-    sockets: usize,
-}
-
-impl Usage {
-    fn now() -> Option<Self> {
-        /// Linux counts CPU time in these, on every platform that Rust runs on.
-        const TICKS_A_SECOND: f64 = 100.0;
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The second field is the program's name in parentheses, which may hold blanks.
-        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-        let field = |number: usize| fields.get(number)?.parse::<f64>().ok();
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        };
-        let sockets = std::fs::read_dir("/proc/self/fd").ok()?.filter(|entry| {
-            let target = entry.as_ref().ok().and_then(|entry| std::fs::read_link(entry.path()).ok());
-            target.is_some_and(|target| target.to_string_lossy().starts_with("socket:"))
-        });
-        Some(Self {
-            cpu: (field(11)? + field(12)?) / TICKS_A_SECOND,
-            resident: line("VmRSS:")? as f64 * 1024.0,
-            threads: line("Threads:")?,
-            sockets: sockets.count(),
-        })
-    }
 }

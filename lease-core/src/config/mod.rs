@@ -33,7 +33,8 @@ pub enum ReleasePolicy {
     ///
     /// Whoever finds the object absent creates it and renews it, but starts its term only after
     /// [`ConfigBuilder::quarantine`]. That closes the window that `Delete` leaves open, at the price of a
-    /// wait when the object is created for the first time.
+    /// wait when the object is created for the first time. A manifest with an empty Lease spares that wait; where
+    /// manifests are applied again after a delete, [`ConfigBuilder::existing_only`] closes the window too.
     Vacate,
 }
 

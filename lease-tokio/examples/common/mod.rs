@@ -164,3 +164,54 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
 pub fn seconds() -> f64 {
     SystemClock.now().mono.as_nanos() as f64 / 1e9
 }
+
+/// Prints what `leases` leases cost between `began` and `ended`, and what they added to `empty`.
+pub fn costs(leases: usize, minutes: f64, empty: Option<Usage>, began: Option<Usage>, ended: Option<Usage>) {
+    if let (Some(empty), Some(began), Some(ended)) = (empty, began, ended) {
+        println!(
+            "CPU {:.2} s a minute; resident {:.1} MB, {:.1} kB a lease, without any {:.1} MB; {} threads, {} sockets",
+            (ended.cpu - began.cpu) / minutes,
+            ended.resident / 1e6,
+            (ended.resident - empty.resident) / 1e3 / leases as f64,
+            empty.resident / 1e6,
+            ended.threads,
+            ended.sockets,
+        );
+    }
+}
+
+/// What this process has used, by `/proc`.
+pub struct Usage {
+    /// Seconds.
+    pub cpu: f64,
+    /// Bytes.
+    pub resident: f64,
+    pub threads: u64,
+    pub sockets: usize,
+}
+
+impl Usage {
+    pub fn now() -> Option<Self> {
+        /// Linux counts CPU time in these, on every platform that Rust runs on.
+        const TICKS_A_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The second field is the program's name in parentheses, which may hold blanks.
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let field = |number: usize| fields.get(number)?.parse::<f64>().ok();
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        let sockets = std::fs::read_dir("/proc/self/fd").ok()?.filter(|entry| {
+            let target = entry.as_ref().ok().and_then(|entry| std::fs::read_link(entry.path()).ok());
+            target.is_some_and(|target| target.to_string_lossy().starts_with("socket:"))
+        });
+        Some(Self {
+            cpu: (field(11)? + field(12)?) / TICKS_A_SECOND,
+            resident: line("VmRSS:")? as f64 * 1024.0,
+            threads: line("Threads:")?,
+            sockets: sockets.count(),
+        })
+    }
+}

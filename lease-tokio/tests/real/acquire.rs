@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lease_tokio::{Acquisition, Attempt, Clock, Denial, DenialReason, Event, Lease, SystemClock};
+use lease_tokio::lease_core::OwnerReference;
+use lease_tokio::{
+    Acquisition, Attempt, Clock, ConfigError, Denial, DenialReason, Event, Lease, SystemClock,
+};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -28,6 +31,62 @@ async fn acquisition(lease: &Lease) -> Acquisition {
         _ => None,
     })
     .await
+}
+
+/// The API server takes what a configuration takes, up to the longest of it.
+#[tokio::test]
+#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+async fn labels_annotations_and_owners_are_stored_as_given() {
+    let fixture = Fixture::new("creation").await;
+    // Time enough for a quarter of a MiB in a build without optimisation.
+    let ttl = 6 * SECOND;
+    let namespace = &fixture.cluster.namespace;
+    let admin = &fixture.cluster.admin;
+    // An owner that exists, for clusters that collect garbage.
+    let owner = admin.get(&format!("/api/v1/namespaces/{namespace}")).await.ok();
+    let long = "x".repeat(63);
+    let key = format!("{0}.{0}.{0}.{1}/{0}", long, "y".repeat(61));
+    let config = fixture
+        .config("a", ttl)
+        .label(&key, &long)
+        .label("empty", "")
+        .annotation("Example.COM/Upper", "any \"thing\"\n\u{1f600}")
+        .owner_reference(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Namespace".to_owned(),
+            name: namespace.clone(),
+            uid: text(&owner, "/metadata/uid").to_owned(),
+            controller: true,
+            block_owner_deletion: false,
+        });
+    let ConfigError::AnnotationsTooLarge { given, allowed } =
+        config.clone().annotation("long", "z".repeat(1 << 18)).build().unwrap_err()
+    else {
+        panic!("256 KiB are too long");
+    };
+    let config = config.annotation("long", "z".repeat((1 << 18) - (given - allowed)));
+    let lease = fixture.spawn(config);
+    assert!(lease.acquire().await.unwrap());
+    let object = fixture.object().await;
+    let metadata = &object["metadata"];
+    assert_eq!(metadata["labels"], json!({ (key): long, "empty": "" }));
+    assert_eq!(metadata["annotations"]["Example.COM/Upper"], "any \"thing\"\n\u{1f600}");
+    assert_eq!(
+        metadata["ownerReferences"],
+        json!([{
+            "apiVersion": "v1", "kind": "Namespace", "name": namespace, "uid": owner["metadata"]["uid"],
+            "controller": true,
+        }])
+    );
+
+    // Renewals keep what others make of it.
+    fixture.edit(json!({ "metadata": { "labels": { "empty": null, "new": "y" } } })).await;
+    let renewed = fixture.renewed_after(&object, ttl).await;
+    assert_eq!(renewed["metadata"]["labels"].as_object().unwrap().len(), 2);
+    assert_eq!(renewed["metadata"]["labels"]["new"], "y");
+    assert!(lease.check_alive());
+    lease.shutdown().await.unwrap();
+    fixture.clean_up().await;
 }
 
 #[tokio::test]

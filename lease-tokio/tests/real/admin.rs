@@ -112,20 +112,26 @@ impl Admin {
 
     /// Whether a user may do that to leases in a namespace.
     pub async fn may(&self, user: &str, verb: &str, namespace: &str) -> bool {
-        self.review(Some(user), verb, namespace).await
+        self.review(Some(user), verb, namespace, "").await
+    }
+
+    /// Whether a user may do that to the lease of this name.
+    pub async fn may_to(&self, user: &str, verb: &str, namespace: &str, name: &str) -> bool {
+        self.review(Some(user), verb, namespace, name).await
     }
 
     /// Whether the owner of the token may.
     pub async fn i_may(&self, verb: &str, namespace: &str) -> bool {
-        self.review(None, verb, namespace).await
+        self.review(None, verb, namespace, "").await
     }
 
-    async fn review(&self, user: Option<&str>, verb: &str, namespace: &str) -> bool {
+    async fn review(&self, user: Option<&str>, verb: &str, namespace: &str, name: &str) -> bool {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": { "resourceAttributes": {
                 "group": "coordination.k8s.io", "resource": "leases", "verb": verb, "namespace": namespace,
+                "name": name,
             }},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
