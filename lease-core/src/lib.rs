@@ -124,6 +124,11 @@
 //!
 //! # Features
 //!
+//! - `driver`: the module `driver`, which runs a machine on an asynchronous runtime; for adapters.
+//! - `rustls`: a rustls configuration from credentials; for adapters.
+//! - `kubeconfig`: kubeconfig files as a source of credentials.
+//! - `explore`: how a model checker looks into a machine.
+//!
 //! `mutants` compiles deliberate bugs in, each behind a switch of its own, for `lease-sim` to find. All of
 //! them are off unless a configuration names one. **Never in a release build.**
 #![forbid(unsafe_code)]
@@ -138,6 +143,7 @@ mod event;
 mod identifiers;
 mod input;
 mod lease;
+pub mod manual;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod mutated;

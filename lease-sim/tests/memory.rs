@@ -1,13 +1,14 @@
 //! The in-memory lease: the same semantics as the adapters', on virtual time.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lease_core::driver::interface::Lease as AnyLease;
-use lease_core::driver::{AcquireError, Attempt, Clock, Stopped};
-use lease_core::{Config, DenialReason, LostReason, ReleaseOutcome};
-use lease_sim::memory::{Cluster, Fate};
+use lease_core::driver::{AcquireError, Attempt, BoxFuture, Clock, Runtime, Stopped};
+use lease_core::{Config, DenialReason, Event, LostReason, ReleaseOutcome};
+use lease_sim::memory::{Cluster, Fate, VirtualTime};
 
 const TTL: Duration = Duration::from_secs(15);
 
@@ -116,6 +117,101 @@ fn shutdown_stops_the_holder() {
         lease.clone().shutdown().await.unwrap();
         assert_eq!(lease.acquire().await, Err(AcquireError::Stopped));
         assert_eq!(lease.release().await, Err(Stopped));
+    });
+}
+
+/// The term ended at the call of `release`; that nobody got to run before its deadline makes it no loss.
+#[test]
+fn a_release_that_is_heard_of_after_the_deadline_is_no_loss() {
+    let cluster = Cluster::new();
+    let lease = cluster.lease(config("a")).unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let _kept = lease.on_lost({
+        let heard = Arc::clone(&heard);
+        move |reason| heard.lock().unwrap().push(reason.clone())
+    });
+    cluster.block_on(async {
+        assert_eq!(lease.acquire().await, Ok(true));
+        let mut events = lease.events();
+        let release = lease.release();
+        cluster.time().suspend(TTL * 2);
+        // The time for telling the server was over, too.
+        let outcome = release.await.unwrap();
+        assert!(matches!(outcome, ReleaseOutcome::Unconfirmed { .. }), "{outcome:?}");
+        let end = loop {
+            if let Some(end @ (Event::Released { .. } | Event::Lost { .. })) = events.next().await {
+                break end;
+            }
+        };
+        assert!(matches!(end, Event::Released { .. }), "{end:?}");
+        cluster.sleep(of_ms(1)).await;
+        assert_eq!(*heard.lock().unwrap(), []);
+        // One that is called when the term is over already is.
+        assert_eq!(lease.acquire().await, Ok(true));
+        cluster.time().suspend(TTL * 2);
+        let _ = lease.release().await;
+        cluster.sleep(of_ms(1)).await;
+        assert_eq!(heard.lock().unwrap().len(), 1);
+    });
+}
+
+/// Virtual time that has no thread for blocking work the first few times.
+struct NoThreads(VirtualTime, AtomicUsize);
+
+impl Runtime for NoThreads {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(time)
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> bool {
+        let left = self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.is_err() && self.0.spawn_blocking(work)
+    }
+}
+
+#[test]
+fn a_loss_that_no_thread_could_tell_is_told_when_there_is_one() {
+    for driver_is_gone in [false, true] {
+        let cluster = Cluster::new();
+        let runtime = NoThreads(cluster.time().clone(), AtomicUsize::new(3));
+        let lease = cluster.builder(config("a")).runtime(runtime).spawn().unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let _kept = lease.on_lost({
+            let heard = Arc::clone(&heard);
+            move |reason| heard.lock().unwrap().push(reason.clone())
+        });
+        cluster.block_on(async {
+            assert_eq!(lease.acquire().await, Ok(true));
+            let lost = lease.lost();
+            cluster.server().take_away();
+            let kept = (!driver_is_gone).then_some(lease);
+            lost.await;
+            cluster.sleep(of_ms(5_000)).await;
+            assert_eq!(heard.lock().unwrap().len(), 1, "driver is gone: {driver_is_gone}");
+            drop(kept);
+        });
+    }
+}
+
+/// A handler that holds a handle, or the sending end of a channel, must not keep them when nothing is left to tell.
+#[test]
+fn a_holder_that_has_stopped_lets_go_of_its_handlers_and_ends_its_events() {
+    let cluster = Cluster::new();
+    let lease = cluster.lease(config("a")).unwrap();
+    let kept = Arc::new(());
+    let captured = (Arc::clone(&kept), lease.clone());
+    lease.on_lost(move |_| drop(captured.clone())).forget();
+    cluster.block_on(async {
+        lease.acquire().await.unwrap();
+        let mut events = lease.events();
+        lease.clone().shutdown().await.unwrap();
+        while events.next().await.is_some() {}
+        assert_eq!(Arc::strong_count(&kept), 1);
+        assert!(lease.events().next().await.is_none(), "nothing will ever come");
     });
 }
 

@@ -4,13 +4,14 @@
 mod handle_support;
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use handle_support::{Fate, TTL, VALIDITY, World};
 use lease_core::recording::{Recording, ReplayError};
 use lease_tokio::{
-    AcquireError, AuthenticationSource, Config, CredentialSource, Event, Explicit, Lease, LostReason,
-    RecorderConfig, ReleaseOutcome, Stopped,
+    AcquireError, AuthenticationSource, Config, CredentialSource, Event, Explicit, Interrupted, Lease,
+    LostReason, RecorderConfig, ReleaseOutcome, Stopped,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
@@ -61,6 +62,53 @@ fn check_alive_is_right_when_the_runtime_is_gone() {
         assert_eq!(lost.await, LostReason::Expired { last: None });
         assert_eq!(lease.release().await, Err(Stopped));
     });
+}
+
+/// An executor that knows nothing of tokio.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_term_runs_out_for_another_executor_when_the_runtime_is_gone() {
+    let runtime = paused();
+    let (world, lease) = runtime.block_on(async {
+        let world = World::new();
+        let lease = world.lease("a");
+        assert_eq!(lease.acquire().await, Ok(true));
+        (world, lease)
+    });
+    drop(runtime);
+    world.stop_the_clock();
+    let moment = Duration::from_millis(5);
+    world.suspend(VALIDITY - moment);
+    let lost = lease.lost();
+    let mut polls = 0;
+    // Polled again when a timer has looked at the clock, which goes on then.
+    let work = std::future::poll_fn(|_| {
+        polls += 1;
+        assert!(polls <= 2, "polled after the end");
+        if polls == 2 {
+            world.suspend(moment);
+        }
+        Poll::<()>::Pending
+    });
+    let expired = Interrupted::Lost(LostReason::Expired { last: None });
+    assert_eq!(block_on(lease.while_held(work)), Err(expired));
+    assert_eq!(block_on(lost), LostReason::Expired { last: None });
 }
 
 #[tokio::test(start_paused = true)]

@@ -167,6 +167,10 @@ impl ConfigBuilder {
     /// How long to wait between creating the object and the term, under [`ReleasePolicy::Vacate`], and between
     /// the first write to an object that is new and the term, with [`existing_only`](Self::existing_only).
     /// Default ttl, ttl to 1 day. At least the longest ttl of all contenders.
+    ///
+    /// Under [`ReleasePolicy::Vacate`] a record without our annotations whose `renewTime` is its `acquireTime` may
+    /// be of an object in quarantine that somebody has stripped of them: it, too, is waited for that long from
+    /// when it is first seen.
     pub fn quarantine(mut self, quarantine: Duration) -> Self {
         self.quarantine = Some(quarantine);
         self

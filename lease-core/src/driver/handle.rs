@@ -19,7 +19,7 @@ use super::subscribers::Subscription;
 use super::terms::Signals;
 use super::trouble::LastTrouble;
 use crate::{
-    AttemptOutcome, Config, Denial, Event, FencingToken, Held, LostReason, MonoTime, ReleaseOutcome,
+    AttemptOutcome, Config, Denial, Event, FencingToken, Held, LostReason, MonoTime, Now, ReleaseOutcome,
 };
 
 /// A handle on one holder of one lease. Cloning it is cheap; all clones speak for the same holder.
@@ -264,11 +264,13 @@ impl<A: Adapter> Lease<A> {
 
     fn give_back(
         &self,
-        command: fn(oneshot::Sender<ReleaseOutcome>) -> Command,
+        command: fn(Now, oneshot::Sender<ReleaseOutcome>) -> Command,
     ) -> impl Future<Output = Result<ReleaseOutcome, Stopped>> + Send + use<A> {
         let (answer, outcome) = oneshot::channel();
+        // Counted before the clock is read: a driver whose clock says more knows that this command is on its way.
         self.shared.signals.published.release_asked();
-        let sent = self.shared.commands.unbounded_send(command(answer)).map_err(|_| Stopped);
+        let command = command(self.shared.signals.clock.now(), answer);
+        let sent = self.shared.commands.unbounded_send(command).map_err(|_| Stopped);
         async move {
             sent?;
             outcome.await.map_err(|_| Stopped)
@@ -325,7 +327,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; `None` when all handles and the holder's task are gone. Dropping the future loses no event.
+    /// The next event; `None` when none will ever come: the holder's task has stopped, and the last term's end
+    /// was told (or its runtime is gone, and so are all handles). Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.receiver.recv_direct().await {

@@ -19,16 +19,17 @@ use super::terms::{LOOK_AT_THE_CLOCK, Signals};
 use super::transport::{Call, SendError, Transport};
 use super::trouble::LastTrouble;
 use crate::{
-    Action, AttemptOutcome, Command as Attempt, Event, Failure, Input, MonoTime, Now, Output, ReleaseOutcome,
-    RequestId,
+    Action, AttemptOutcome, Command as Attempt, Event, Failure, Held, Input, MonoTime, Now, Output,
+    ReleaseOutcome, RequestId,
 };
 
 /// What a handle asks for. The answer goes to everybody who asked for the same thing.
 pub(crate) enum Command {
     TryAcquire(oneshot::Sender<AttemptOutcome>),
     Campaign(oneshot::Sender<AttemptOutcome>),
-    Release(oneshot::Sender<ReleaseOutcome>),
-    Shutdown(oneshot::Sender<ReleaseOutcome>),
+    /// With the time of the call, which is when the term ends.
+    Release(Now, oneshot::Sender<ReleaseOutcome>),
+    Shutdown(Now, oneshot::Sender<ReleaseOutcome>),
 }
 
 /// Sleeping for longer than this is sleeping until something happens.
@@ -44,6 +45,8 @@ pub(crate) struct Driver {
     recorder: Arc<Recorder>,
     trouble: Arc<LastTrouble>,
     commands: UnboundedReceiver<Command>,
+    /// The latest time that the machine was told.
+    last: Now,
     requests: Vec<Request>,
     try_acquire: Vec<oneshot::Sender<AttemptOutcome>>,
     campaign: Vec<oneshot::Sender<AttemptOutcome>>,
@@ -77,6 +80,7 @@ impl Driver {
         commands: UnboundedReceiver<Command>,
     ) -> Self {
         Self {
+            last: signals.clock.now(),
             machine,
             transport,
             signals,
@@ -105,11 +109,15 @@ impl Driver {
     async fn drive(mut self) {
         loop {
             let wake = self.drain();
+            self.signals.subscribers.tell_the_untold(&*self.signals.runtime);
             if self.stopping && !self.releasing {
                 return;
             }
             // The clock decides what is due. The timer below only makes us look.
             let now = self.signals.clock.now();
+            if self.heard_releases() {
+                continue;
+            }
             if wake.is_some_and(|wake| wake <= now.mono) {
                 self.feed(now, Input::Tick);
                 yield_now().await;
@@ -118,7 +126,11 @@ impl Driver {
             let mut nap = self.signals.runtime.sleep(self.nap(now, wake));
             match poll_fn(|context| self.poll(context, &mut nap)).await {
                 Happening::Command(command) => self.command(command),
-                Happening::Done(input) => self.feed(self.signals.clock.now(), input),
+                Happening::Done(input) => {
+                    let now = self.signals.clock.now();
+                    let now = if self.heard_releases() { self.signals.clock.now() } else { now };
+                    self.feed(now, input);
+                }
                 Happening::Nap => {}
             }
         }
@@ -147,14 +159,18 @@ impl Driver {
 
     fn nap(&self, now: Now, wake: Option<MonoTime>) -> Duration {
         let left = wake.map_or(LONGEST_NAP, |wake| wake.saturating_since(now.mono).min(LONGEST_NAP));
-        match self.machine.check_alive(now.mono) {
-            Some(_) => left.min(LOOK_AT_THE_CLOCK),
-            None => left,
+        if self.machine.check_alive(now.mono).is_some() || self.signals.subscribers.has_untold() {
+            left.min(LOOK_AT_THE_CLOCK)
+        } else {
+            left
         }
     }
 
     /// Hands one input in and publishes what is held now, before anybody hears or does anything.
     fn feed(&mut self, now: Now, input: Input) {
+        if now.mono > self.last.mono {
+            self.last = now;
+        }
         self.recorder.input(now, &input);
         self.machine.handle(now, input);
         self.signals.published.publish(self.machine.check_alive(now.mono));
@@ -222,6 +238,8 @@ impl Driver {
 
     fn command(&mut self, command: Option<Command>) {
         let now = self.signals.clock.now();
+        // A release waits behind this command, or is this command: no time passes before it is heard.
+        let now = if self.signals.published.is_releasing() { self.last } else { now };
         match command {
             Some(Command::TryAcquire(answer)) => {
                 add(&mut self.try_acquire, answer);
@@ -231,9 +249,9 @@ impl Driver {
                 add(&mut self.campaign, answer);
                 self.feed(now, Input::Campaign);
             }
-            Some(Command::Release(answer)) => self.release(now, answer),
-            Some(Command::Shutdown(answer)) => {
-                self.release(now, answer);
+            Some(Command::Release(called, answer)) => self.release(called, answer),
+            Some(Command::Shutdown(called, answer)) => {
+                self.release(called, answer);
                 self.stopping = true;
                 self.join_late_releases();
             }
@@ -242,10 +260,29 @@ impl Driver {
         }
     }
 
-    fn release(&mut self, now: Now, answer: oneshot::Sender<ReleaseOutcome>) {
+    /// Takes up what was asked for before the clock said what it says now. Otherwise a term whose release was
+    /// called in time, by somebody who then had to wait for this task to run, would end by its deadline: as a loss.
+    fn heard_releases(&mut self) -> bool {
+        let mut heard = false;
+        while !self.stopping
+            && self.signals.published.is_releasing()
+            && let Ok(command) = self.commands.try_recv()
+        {
+            self.command(Some(command));
+            heard = true;
+        }
+        heard
+    }
+
+    fn release(&mut self, called: Now, answer: oneshot::Sender<ReleaseOutcome>) {
         add(&mut self.release, answer);
         self.releasing = true;
-        self.feed(now, Input::Release);
+        let called = if called.mono < self.last.mono { self.last } else { called };
+        let now = self.signals.clock.now();
+        // As late as it may be: what is sent now has its time-outs from now on.
+        let over = |held: Held| held.until <= now.mono;
+        let heard_late = self.machine.check_alive(called.mono).is_some_and(over);
+        self.feed(if heard_late { called } else { now }, Input::Release);
         // Everybody is told before the term can be missed: a release must never look like a loss.
         self.drain();
         self.signals.published.release_taken_up();
@@ -255,7 +292,7 @@ impl Driver {
     fn join_late_releases(&mut self) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Release(answer) | Command::Shutdown(answer) = command {
+            if let Command::Release(_, answer) | Command::Shutdown(_, answer) = command {
                 add(&mut self.release, answer);
                 self.signals.published.release_taken_up();
             }

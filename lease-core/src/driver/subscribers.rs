@@ -16,7 +16,7 @@ const MOST_WAITING: usize = 16;
 
 /// One registered handler.
 struct Subscriber {
-    registered: AtomicBool,
+    registered: Arc<AtomicBool>,
     handler: Mutex<Handler>,
     losses: Mutex<Losses>,
 }
@@ -33,61 +33,105 @@ struct Losses {
 #[derive(Default)]
 pub(crate) struct Subscribers {
     list: Mutex<List>,
+    /// There was no thread to tell a handler on.
+    untold: AtomicBool,
 }
 
 #[derive(Default)]
 struct List {
     next: u64,
+    /// Nothing will be lost any more.
+    closed: bool,
     subscribers: BTreeMap<u64, Arc<Subscriber>>,
 }
 
 impl Subscribers {
     pub(crate) fn add(self: &Arc<Self>, handler: Handler) -> Subscription {
+        let registered = Arc::new(AtomicBool::new(true));
         let subscriber = Arc::new(Subscriber {
-            registered: AtomicBool::new(true),
+            registered: Arc::clone(&registered),
             handler: Mutex::new(handler),
             losses: Mutex::default(),
         });
         let mut list = lock(&self.list);
         let id = list.next;
         list.next += 1;
-        list.subscribers.insert(id, subscriber);
-        Subscription { subscribers: Some(Arc::clone(self)), id }
+        if !list.closed {
+            list.subscribers.insert(id, subscriber);
+        }
+        drop(list);
+        Subscription { subscribers: Some(Arc::clone(self)), registered, id }
     }
 
     fn remove(&self, id: u64) {
         let removed = lock(&self.list).subscribers.remove(&id);
         // Dropped outside of the lock: a handler's captures can do anything when they go.
-        if let Some(subscriber) = removed {
-            subscriber.registered.store(false, Ordering::SeqCst);
-        }
+        drop(removed);
     }
 
     /// Has every handler told on a thread for blocking work, each on its own, and waits for none.
     pub(crate) fn lost(&self, runtime: &dyn Runtime, reason: &LostReason) {
-        let subscribers: Vec<_> = lock(&self.list).subscribers.values().cloned().collect();
-        for subscriber in subscribers {
-            if !subscriber.push(reason.clone()) {
-                continue;
+        for subscriber in self.all() {
+            subscriber.push(reason.clone());
+            self.start_telling(runtime, subscriber);
+        }
+    }
+
+    /// Tries again to find threads for what could not be told.
+    pub(crate) fn tell_the_untold(&self, runtime: &dyn Runtime) {
+        if self.untold.swap(false, Ordering::SeqCst) {
+            for subscriber in self.all() {
+                self.start_telling(runtime, subscriber);
             }
-            let teller = Arc::clone(&subscriber);
-            if !runtime.spawn_blocking(Box::new(move || teller.tell())) {
-                // The loss waits for the next one, to be told with it.
-                lock(&subscriber.losses).telling = false;
-            }
+        }
+    }
+
+    /// Whether something waits to be told by [`tell_the_untold`](Self::tell_the_untold).
+    pub(crate) fn has_untold(&self) -> bool {
+        self.untold.load(Ordering::SeqCst)
+    }
+
+    /// Nothing will be lost any more: lets go of the handlers and of what they hold, a handle perhaps. Those that
+    /// are being told hear it to the end.
+    pub(crate) fn close(&self) {
+        let mut list = lock(&self.list);
+        list.closed = true;
+        let subscribers = std::mem::take(&mut list.subscribers);
+        drop(list);
+        // Outside of the lock, as in `remove`.
+        drop(subscribers);
+    }
+
+    fn all(&self) -> Vec<Arc<Subscriber>> {
+        lock(&self.list).subscribers.values().cloned().collect()
+    }
+
+    fn start_telling(&self, runtime: &dyn Runtime, subscriber: Arc<Subscriber>) {
+        if !subscriber.starts_telling() {
+            return;
+        }
+        let teller = Arc::clone(&subscriber);
+        if !runtime.spawn_blocking(Box::new(move || teller.tell())) {
+            lock(&subscriber.losses).telling = false;
+            self.untold.store(true, Ordering::SeqCst);
         }
     }
 }
 
 impl Subscriber {
-    /// Adds a loss; whether a thread has to be started to tell it.
-    fn push(&self, reason: LostReason) -> bool {
+    /// Adds a loss.
+    fn push(&self, reason: LostReason) {
         let mut losses = lock(&self.losses);
         if losses.waiting.len() == MOST_WAITING {
             losses.waiting.pop_front();
         }
         losses.waiting.push_back(reason);
-        !std::mem::replace(&mut losses.telling, true)
+    }
+
+    /// Whether a thread has to be started to tell what waits.
+    fn starts_telling(&self) -> bool {
+        let mut losses = lock(&self.losses);
+        !losses.waiting.is_empty() && !std::mem::replace(&mut losses.telling, true)
     }
 
     /// Tells what waits, in order.
@@ -122,6 +166,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[must_use = "dropping a subscription unregisters its handler: keep it, or call `forget`"]
 pub struct Subscription {
     subscribers: Option<Arc<Subscribers>>,
+    registered: Arc<AtomicBool>,
     id: u64,
 }
 
@@ -138,6 +183,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(subscribers) = self.subscribers.take() {
+            self.registered.store(false, Ordering::SeqCst);
             subscribers.remove(self.id);
         }
     }

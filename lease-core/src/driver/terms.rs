@@ -195,8 +195,19 @@ impl Signals {
         }
     }
 
-    /// The driver is gone. Ends the last term, if there is one that nobody ended, when its time has come.
+    /// The driver is gone. Ends the last term, if there is one that nobody ended, when its time has come; then
+    /// nothing is left to tell.
     pub(crate) async fn outlive(self: Arc<Self>) {
+        self.end_the_last_term().await;
+        while self.subscribers.has_untold() {
+            self.runtime.sleep(LOOK_AT_THE_CLOCK).await;
+            self.subscribers.tell_the_untold(&*self.runtime);
+        }
+        self.subscribers.close();
+        self.events.close();
+    }
+
+    async fn end_the_last_term(self: &Arc<Self>) {
         let told = self.terms.look(|terms| terms.current);
         let Some(token) = told.or_else(|| self.held().map(|held| held.token)) else {
             return;

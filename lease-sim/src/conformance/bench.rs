@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 use super::engine::guarded;
 use crate::listener::EmbeddedServer;
 
-/// The longest that anything here is waited for that has to come.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that anything is waited for that has to come, unless the suite was told otherwise.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at what somebody else does.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// What must never be seen anywhere but in an `Authorization` header.
@@ -41,8 +41,10 @@ pub(super) const fn ms(millis: u64) -> Duration {
 /// A case's place to work.
 pub(crate) struct Bench<A> {
     adapter: Arc<str>,
+    patience: Duration,
     runtime: Option<Arc<dyn Runtime>>,
     skipped: Arc<Mutex<Option<String>>>,
+    tasks: Arc<Tasks>,
     stands_for: PhantomData<fn() -> A>,
 }
 
@@ -50,16 +52,25 @@ impl<A> Clone for Bench<A> {
     fn clone(&self) -> Self {
         Self {
             adapter: Arc::clone(&self.adapter),
+            patience: self.patience,
             runtime: self.runtime.clone(),
             skipped: Arc::clone(&self.skipped),
+            tasks: Arc::clone(&self.tasks),
             stands_for: PhantomData,
         }
     }
 }
 
 impl<A: Adapter> Bench<A> {
-    pub(super) fn new(adapter: &str) -> Self {
-        Self { adapter: adapter.into(), runtime: None, skipped: Arc::default(), stands_for: PhantomData }
+    pub(super) fn new(adapter: &str, patience: Duration) -> Self {
+        Self {
+            adapter: adapter.into(),
+            patience,
+            runtime: None,
+            skipped: Arc::default(),
+            tasks: Arc::default(),
+            stands_for: PhantomData,
+        }
     }
 
     /// On the adapter's runtime from here on.
@@ -69,6 +80,16 @@ impl<A: Adapter> Bench<A> {
 
     pub(super) fn skipped(&self) -> Arc<Mutex<Option<String>>> {
         Arc::clone(&self.skipped)
+    }
+
+    /// What was spawned, to be ended with the case.
+    pub(super) fn tasks(&self) -> Arc<Tasks> {
+        Arc::clone(&self.tasks)
+    }
+
+    /// The longest that anything is waited for that has to come.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Says why the case cannot be tried here. It returns after that.
@@ -98,9 +119,9 @@ impl<A: Adapter> Bench<A> {
     pub(super) fn soon<T>(&self, what: &str, work: impl Future<Output = T>) -> impl Future<Output = T> {
         let at = std::panic::Location::caller();
         async move {
-            match self.timeout(PATIENCE, work).await {
+            match self.timeout(self.patience, work).await {
                 Some(output) => output,
-                None => panic!("not within {PATIENCE:?}: {what} (asked for at {at})"),
+                None => panic!("not within {:?}: {what} (asked for at {at})", self.patience),
             }
         }
     }
@@ -115,12 +136,15 @@ impl<A: Adapter> Bench<A> {
         })
     }
 
-    /// Runs a future beside the case. Dropping the result does not stop it.
+    /// Runs a future beside the case, until the case is over. Dropping the result does not stop it.
     pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
         let (sender, receiver) = oneshot::channel();
+        let tasks = self.tasks();
         self.runtime().spawn(Box::pin(async move {
-            // Nobody may wait for it.
-            let _ = sender.send(guarded(|| work).await);
+            if let Some(came) = tasks.unless_over(guarded(|| work)).await {
+                // Nobody may wait for it.
+                let _ = sender.send(came);
+            }
         }));
         Task(receiver)
     }
@@ -329,6 +353,38 @@ impl<T> Future for Task<T> {
             Ok(Err(panic)) => panic!("a task of the case: {panic}"),
             Err(_) => panic!("the runtime dropped a task before it was done"),
         })
+    }
+}
+
+/// What a case has spawned: nothing of it goes on when the case is over, whatever came of it.
+#[derive(Default)]
+pub(super) struct Tasks {
+    over: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Tasks {
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    async fn unless_over<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            {
+                let mut wakers = self.wakers.lock().unwrap();
+                if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    wakers.push(context.waker().clone());
+                }
+            }
+            if self.over.load(Ordering::SeqCst) {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
     }
 }
 

@@ -59,24 +59,31 @@ macro_rules! cases {
 }
 pub(super) use cases;
 
-/// Runs all cases, `at_once` of them at a time, then those that must be alone.
+/// How many cases run at once, and how long they wait for what has to come.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) at_once: usize,
+    pub(super) patience: Duration,
+}
+
+/// Runs all cases, so many at a time, then those that must be alone.
 pub(super) fn run<A: Adapter>(
     adapter: &str,
     cases: &[Case<A>],
-    at_once: usize,
+    pace: Pace,
     block_on: &Arc<BlockOn>,
 ) -> Report {
     listen_for_panics();
     let began = SystemClock.now().mono;
     let outcomes: Vec<Mutex<Option<Outcome>>> = cases.iter().map(|_| Mutex::new(None)).collect();
     let run = |at: usize| {
-        let outcome = run_one(adapter, cases[at], block_on);
+        let outcome = run_one(adapter, cases[at], pace.patience, block_on);
         *outcomes[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     };
     let (alone, together): (VecDeque<_>, VecDeque<_>) = (0..cases.len()).partition(|at| cases[*at].alone);
     let queue = Mutex::new(together);
     thread::scope(|scope| {
-        for _ in 0..at_once.max(1) {
+        for _ in 0..pace.at_once.max(1) {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -100,12 +107,12 @@ pub(super) fn run<A: Adapter>(
 }
 
 /// On a thread of its own: one that blocks for ever is left behind, and said so.
-fn run_one<A: Adapter>(adapter: &str, case: Case<A>, block_on: &Arc<BlockOn>) -> Outcome {
+fn run_one<A: Adapter>(adapter: &str, case: Case<A>, patience: Duration, block_on: &Arc<BlockOn>) -> Outcome {
     let Case { group, name, shows, limit, .. } = case;
     let began = SystemClock.now().mono;
     let (sender, receiver) = mpsc::channel();
     let block_on = Arc::clone(block_on);
-    let bench = Bench::new(adapter);
+    let bench = Bench::new(adapter, patience);
     let work = move || {
         let verdict = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&verdict);
@@ -143,9 +150,11 @@ async fn drive<A: Adapter>(mut bench: Bench<A>, case: Case<A>) -> Verdict {
         Err(error) => return Verdict::Failed(format!("there is no runtime: {error}")),
     };
     bench.enter(Arc::clone(&runtime));
-    let skipped = bench.skipped();
+    let (skipped, tasks) = (bench.skipped(), bench.tasks());
     let work = guarded(move || (case.work)(bench));
-    match timeout(&*runtime, case.limit, work).await {
+    let came = timeout(&*runtime, case.limit, work).await;
+    tasks.end();
+    match came {
         None => Verdict::Failed(format!("not done within {:?}", case.limit)),
         Some(Err(panic)) => Verdict::Failed(panic),
         Some(Ok(())) => match skipped.lock().unwrap_or_else(PoisonError::into_inner).take() {

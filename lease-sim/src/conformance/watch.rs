@@ -8,11 +8,21 @@ use std::time::Duration;
 use lease_core::driver::{Adapter, Clock, Events, Lease, Subscription, SystemClock};
 use lease_core::{Event, Held, LostReason, MonoTime};
 
-use super::bench::{Bench, PATIENCE};
+use super::bench::Bench;
 
 impl<A: Adapter> Bench<A> {
     /// The next event that `pick` picks; those before it are dropped.
     pub(super) async fn next_event<T>(
+        &self,
+        events: &mut Events,
+        what: &str,
+        pick: impl FnMut(&Event) -> Option<T>,
+    ) -> T {
+        self.next_event_within(events, what, self.patience(), pick).await
+    }
+
+    /// The same, where it matters how soon that is.
+    pub(super) async fn next_event_within<T>(
         &self,
         events: &mut Events,
         what: &str,
@@ -32,7 +42,7 @@ impl<A: Adapter> Bench<A> {
 
     /// The next confirmed renewal.
     pub(super) async fn renewed(&self, events: &mut Events) {
-        self.next_event(events, "a renewal", PATIENCE, |event| {
+        self.next_event(events, "a renewal", |event| {
             assert!(!matches!(event, Event::Lost { .. }), "lost: {event:?}");
             matches!(event, Event::Renewed { .. }).then_some(())
         })

@@ -21,7 +21,9 @@ impl Oracle {
         let index = usize::from(process.seat);
         let before = self.seats[index].belief;
         // Who was told a reading from the past may not know yet that its term is over.
-        let readings = self.broken.contains(&Assumption::Readings);
+        let readings = self.broken.contains(&Assumption::Readings)
+            // Nor can who is told one at its very first look after its term has ended.
+            || (self.from_the_past && self.seats[index].open && believed.is_none());
         if self.seats[index].open != believed.is_some() && !readings {
             let (who, open) = (process.seat, self.seats[index].open);
             self.violate(at, Invariant::EventGrammar, || {

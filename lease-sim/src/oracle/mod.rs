@@ -36,6 +36,8 @@ pub(crate) struct Oracle {
     pub(crate) marks: Marks,
     /// Which assumptions the plan breaks.
     broken: Vec<Assumption>,
+    /// The input that is handed in just now comes with a reading of the clock from the past.
+    pub(crate) from_the_past: bool,
     /// The greatest rate error that the fleet's margins allow, in millionths.
     rate: i64,
     record: Record,
@@ -192,6 +194,7 @@ impl Oracle {
             violations: Vec::new(),
             marks,
             broken: plan.broken_assumptions(),
+            from_the_past: false,
             rate: i64::from(rate),
             record: Record::default(),
             seats: seats.map(Seat::new).collect(),

@@ -238,7 +238,9 @@ fn back(world: &mut World<'_>, holder: u8, by: u64) {
     let now = seat.clock.read(world.now);
     let past = MonoTime::from_nanos(now.mono.as_nanos().saturating_sub(by));
     let before = world.oracle.believes(world.now, holder);
+    world.oracle.from_the_past = true;
     world.give_at(holder, Now { mono: past, wall: now.wall }, Input::Tick);
+    world.oracle.from_the_past = false;
     let after = world.oracle.believes(world.now, holder);
     if after > before {
         world.oracle.violate(world.now, crate::oracle::Invariant::ClockAbuse, || {

@@ -20,8 +20,9 @@ const EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
 ///
 /// Run it without a shell, with no standard input, with our own environment and [`env`](Self::env) on top, and
 /// with our standard error (a plugin says there what is wrong; what it says is not ours to keep). Read at most
-/// [`MAX_EXEC_BYTES`](crate::credentials::MAX_EXEC_BYTES)` + 1` bytes of its standard output; kill it when
-/// there is more, or after [`timeout`](Self::timeout). Hand what came of it to
+/// [`MAX_EXEC_BYTES`](crate::credentials::MAX_EXEC_BYTES)` + 1` bytes of its standard output; kill it, and what it
+/// has started (on Unix: give it a process group of its own), when there is more, or after
+/// [`timeout`](Self::timeout). Hand what came of it to
 /// [`FileContents::insert_exec`](crate::credentials::FileContents::insert_exec). Its output is never logged.
 ///
 /// `Debug` shows the program and the names of its variables, neither arguments nor values.

@@ -8,7 +8,7 @@ use lease_core::{Event, LostReason, ReleaseOutcome};
 use tokio::sync::oneshot;
 
 use super::{Scene, patient};
-use crate::conformance::bench::{Bench, PATIENCE, Seen, TOKEN, bare_block_on, ms};
+use crate::conformance::bench::{Bench, Seen, TOKEN, bare_block_on, ms};
 use crate::conformance::engine::{Case, cases};
 use crate::conformance::watch::Losses;
 use crate::listener::Fault;
@@ -178,7 +178,7 @@ async fn nothing_that_people_read_shows_the_token<A: Adapter>(bench: Bench<A>) {
     scene.server.queue_fault(Fault::status(403, format!("you said {TOKEN}")));
     let mut told = Vec::new();
     bench
-        .next_event(&mut events, "two renewals", PATIENCE, |event| {
+        .next_event(&mut events, "two renewals", |event| {
             told.push(format!("{event:?}"));
             (told.iter().filter(|text| text.starts_with("Renewed")).count() == 2).then_some(())
         })

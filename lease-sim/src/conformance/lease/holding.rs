@@ -9,7 +9,7 @@ use lease_core::driver::{Adapter, Events, Lease};
 use lease_core::{Event, Problem};
 
 use super::{Scene, config, patient, stored};
-use crate::conformance::bench::{Bench, PATIENCE, Seen, ms};
+use crate::conformance::bench::{Bench, Seen, ms};
 use crate::conformance::engine::{Case, cases};
 use crate::conformance::watch::{Losses, Sampler};
 use crate::listener::Fault;
@@ -22,7 +22,7 @@ pub(super) fn cases<A: Adapter>() -> Vec<Case<A>> {
         a_server_that_hangs_for_less_than_the_term_costs_nothing => "time-outs, then it goes on",
         a_restart_within_the_term_is_survived => "nobody listens for a while",
         a_late_answer_is_nobodys => "two leases on one transport, every third renewal answered too late",
-        the_servers_date_is_looked_at => "an hour apart: the clock is suspect, the term goes on",
+        the_servers_date_is_looked_at => "an hour ahead: the clock is suspect, the term goes on",
     ]
 }
 
@@ -75,7 +75,8 @@ async fn storms_of_errors_are_survived<A: Adapter>(bench: Bench<A>) {
     scene.server.set_fault_hook(move |_| storm.pop().flatten());
     let mut told = Vec::new();
     while told.len() < 6 {
-        let problem = bench.next_event(&mut events, "trouble", PATIENCE, |event| match event {
+        let problem = bench.next_event(&mut events, "trouble", |event| match event {
+            Event::Trouble { problem: Problem::Timeout, .. } => None,
             Event::Trouble { problem, .. } => Some(problem.clone()),
             _ => None,
         });
@@ -118,7 +119,9 @@ async fn strange_answers_are_survived<A: Adapter>(bench: Bench<A>) {
                 if request.method() == Method::PUT { armed.take() } else { None }
             },
         );
-        let problem = bench.next_event(&mut events, &shown, PATIENCE, |event| match event {
+        let problem = bench.next_event(&mut events, &shown, |event| match event {
+            // A machine that has other things to do.
+            Event::Trouble { problem: Problem::Timeout, .. } => None,
             Event::Trouble { problem, .. } => Some(problem.clone()),
             Event::Lost { .. } => panic!("lost by {shown}: {event:?}"),
             _ => None,
@@ -151,7 +154,7 @@ async fn a_server_that_hangs_for_less_than_the_term_costs_nothing<A: Adapter>(be
     scene.hang();
     for _ in 0..3 {
         bench
-            .next_event(&mut events, "a time-out", PATIENCE, |event| {
+            .next_event(&mut events, "a time-out", |event| {
                 matches!(event, Event::Trouble { problem: Problem::Timeout, .. }).then_some(())
             })
             .await;
@@ -172,7 +175,7 @@ async fn a_restart_within_the_term_is_survived<A: Adapter>(bench: Bench<A>) {
         scene.server.stop();
         for _ in 0..2 {
             bench
-                .next_event(&mut events, "nobody listens", PATIENCE, |event| {
+                .next_event(&mut events, "nobody listens", |event| {
                     matches!(event, Event::Trouble { problem: Problem::Transport, .. }).then_some(())
                 })
                 .await;
@@ -189,12 +192,12 @@ async fn a_late_answer_is_nobodys<A: Adapter>(bench: Bench<A>) {
     let transport = bench.transport(scene.source());
     let holders = ["one", "two"].map(|name| {
         let config = config("a", ms(20_000)).name(name);
-        let config = config.renew_interval(ms(150)).request_timeout(ms(150)).retry_delay(ms(50));
+        let config = config.renew_interval(ms(200)).request_timeout(ms(400)).retry_delay(ms(50));
         let lease = Lease::<A>::builder(config.build().unwrap()).transport(Arc::clone(&transport));
         lease.spawn().unwrap()
     });
     for lease in &holders {
-        scene.acquired(lease).await;
+        bench.soon("both hold", lease.campaign()).await.unwrap();
     }
     let losses = holders.each_ref().map(Losses::of);
     let tokens = holders.each_ref().map(|lease| lease.held().map(|held| held.token));
@@ -211,9 +214,9 @@ async fn a_late_answer_is_nobodys<A: Adapter>(bench: Bench<A>) {
         }
         *noted.lock().unwrap() += 1;
         // Applied, and answered when the next request may be under way already.
-        Some(Fault::DelayAfter(ms(220)))
+        Some(Fault::DelayAfter(ms(500)))
     });
-    bench.until("twelve late answers", || *late.lock().unwrap() >= 12).await;
+    bench.until("eight late answers", || *late.lock().unwrap() >= 8).await;
     stop.store(true, Ordering::SeqCst);
     for (lease, events) in holders.iter().zip(&mut events) {
         for event in bench.told(events).await {
@@ -237,13 +240,13 @@ async fn the_servers_date_is_looked_at<A: Adapter>(bench: Bench<A>) {
     let losses = Losses::of(&lease);
     let mut events = lease.events();
     scene.acquired(&lease).await;
-    scene.server.set_clock_offset(-3_600_000_000);
+    scene.server.set_clock_offset(3_600_000_000);
     let offset = bench
-        .next_event(&mut events, "the clock is suspect", PATIENCE, |event| match event {
+        .next_event(&mut events, "the clock is suspect", |event| match event {
             Event::ClockSuspect { offset_micros } => Some(*offset_micros),
             _ => None,
         })
         .await;
-    assert!((offset + 3_600_000_000).abs() < 60_000_000, "{offset} µs");
+    assert!((offset - 3_600_000_000).abs() < 60_000_000, "{offset} µs");
     assert_goes_on(&scene, (&lease, &losses), &mut events, 2).await;
 }

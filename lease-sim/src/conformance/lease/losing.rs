@@ -1,6 +1,6 @@
 //! Losing a lease: who hears of it, when, and what stops.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
@@ -9,7 +9,7 @@ use lease_core::driver::{Adapter, Clock, Interrupted, Lease, SystemClock};
 use lease_core::{Event, LostReason, Problem};
 
 use super::Scene;
-use crate::conformance::bench::{Bench, ms};
+use crate::conformance::bench::{Bench, Task, ms};
 use crate::conformance::engine::{Case, cases};
 use crate::conformance::watch::{Losses, Sampler};
 
@@ -42,12 +42,13 @@ async fn a_deleted_lease_is_lost<A: Adapter>(bench: Bench<A>) {
     let mut events = lease.events();
     scene.delete();
     assert_eq!(loss(&bench, &lease, &losses).await, LostReason::Deleted);
-    let told = bench.told(&mut events).await;
-    let lost: Vec<_> = told.iter().filter(|event| matches!(event, Event::Lost { .. })).collect();
-    assert_eq!(lost, [&Event::Lost { token, reason: LostReason::Deleted }]);
+    let lost = |event: &Event| matches!(event, Event::Lost { .. }).then(|| event.clone());
+    let told = bench.next_event(&mut events, "an event of the loss", lost).await;
+    assert_eq!(told, Event::Lost { token, reason: LostReason::Deleted });
     assert_eq!(scene.holder(), None, "no renewal made it again");
     let again = scene.acquired(&lease).await;
     assert!(again > token);
+    assert_eq!(bench.told(&mut events).await.iter().find_map(lost), None, "told twice");
     assert_eq!(losses.all().len(), 1);
 }
 
@@ -56,16 +57,7 @@ async fn a_lease_that_was_taken_over_is_lost<A: Adapter>(bench: Bench<A>) {
     let lease = scene.patient("a");
     let losses = Losses::of(&lease);
     scene.acquired(&lease).await;
-    let dropped = Dropped::default();
-    let (worker, guard) = (lease.clone(), dropped.guard());
-    let work = bench.spawn(async move {
-        worker
-            .while_held(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            })
-            .await
-    });
+    let (dropped, work) = endless_work(&bench, &lease).await;
     scene.take_over("intruder");
     let reason = loss(&bench, &lease, &losses).await;
     assert!(
@@ -211,6 +203,21 @@ async fn work_is_dropped_when_the_lease_is_given_back<A: Adapter>(bench: Bench<A
     let lease = scene.patient("a");
     scene.acquired(&lease).await;
     assert_eq!(bench.soon("work", lease.while_held(async { 7 })).await, Ok(7));
+    let (dropped, work) = endless_work(&bench, &lease).await;
+    // The server never hears of it.
+    scene.hang();
+    let release = lease.release();
+    assert_eq!(bench.soon("the work is stopped", work).await, Err(Interrupted::Released));
+    assert!(dropped.is());
+    scene.server.resume();
+    bench.soon("the release", release).await.unwrap();
+}
+
+/// Work under the lease that has begun and never ends by itself.
+async fn endless_work<A: Adapter>(
+    bench: &Bench<A>,
+    lease: &Lease<A>,
+) -> (Dropped, Task<Result<(), Interrupted>>) {
     let dropped = Dropped::default();
     let (worker, guard) = (lease.clone(), dropped.guard());
     let began = Arc::new(AtomicBool::new(false));
@@ -227,13 +234,7 @@ async fn work_is_dropped_when_the_lease_is_given_back<A: Adapter>(bench: Bench<A
         worker.while_held(endless).await
     });
     bench.until("the work begins", || began.load(Ordering::SeqCst)).await;
-    // The server never hears of it.
-    scene.hang();
-    let release = lease.release();
-    assert_eq!(bench.soon("the work is stopped", work).await, Err(Interrupted::Released));
-    assert!(dropped.is());
-    scene.server.resume();
-    bench.soon("the release", release).await.unwrap();
+    (dropped, work)
 }
 
 /// Tells when what holds its guard is dropped.

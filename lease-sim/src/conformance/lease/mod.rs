@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use lease_core::credentials::CredentialSource;
-use lease_core::driver::{Adapter, Lease};
-use lease_core::{Config, ConfigBuilder, FencingToken};
+use lease_core::driver::{AcquireError, Adapter, Attempt, Lease};
+use lease_core::{Config, ConfigBuilder, Denial, FencingToken, Problem};
 use serde_json::Value;
 
 use super::bench::{Bench, Seen, TOKEN, ca, explicit, ms, token};
@@ -64,8 +64,31 @@ impl<A: Adapter> Scene<A> {
 
     /// It holds from here on.
     async fn acquired(&self, lease: &Lease<A>) -> FencingToken {
-        let attempt = self.bench.soon("an answer to acquire", lease.acquire_with_token()).await;
-        attempt.unwrap().token().expect("nobody else wants it")
+        match self.answer(lease).await {
+            Ok(attempt) => attempt.token().expect("nobody else wants it"),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// What an attempt comes to. A server that has other things to do is asked again.
+    async fn answer(&self, lease: &Lease<A>) -> Result<Attempt, AcquireError> {
+        let asking = async {
+            loop {
+                match lease.acquire_with_token().await {
+                    Err(AcquireError::Remote(Problem::Timeout)) => {}
+                    answer => return answer,
+                }
+            }
+        };
+        self.bench.soon("an answer to acquire", asking).await
+    }
+
+    /// Somebody else holds it.
+    async fn denied(&self, lease: &Lease<A>) -> Denial {
+        match self.answer(lease).await {
+            Ok(Attempt::Denied(denial)) => denial,
+            other => panic!("another holds it, and yet: {other:?}"),
+        }
     }
 
     /// The record as it is stored.
@@ -108,13 +131,13 @@ fn config(identity: &str, ttl: Duration) -> ConfigBuilder {
 fn patient(identity: &str) -> ConfigBuilder {
     config(identity, ms(20_000))
         .renew_interval(ms(200))
-        .request_timeout(ms(2000))
+        .request_timeout(ms(5000))
         .retry_delay(ms(100))
         .poll_interval(ms(100))
 }
 
 fn brief(identity: &str) -> ConfigBuilder {
-    config(identity, ms(2000)).poll_interval(ms(100))
+    config(identity, ms(4000)).poll_interval(ms(100))
 }
 
 /// The methods of the requests for leases so far, in order.

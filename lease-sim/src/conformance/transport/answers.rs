@@ -211,7 +211,8 @@ async fn long_bodies_are_too_large<A: Adapter>(bench: Bench<A>) {
                 }
                 _ => {
                     connection.send(chunked);
-                    while connection.send("4\r\nspam\r\n") {}
+                    let spam = format!("3e8\r\n{}\r\n", "spam".repeat(250));
+                    while connection.send(&spam) {}
                 }
             }
         }

@@ -10,7 +10,7 @@ use lease_core::credentials::{AuthenticationSource, CredentialSource};
 use lease_core::driver::Adapter;
 
 use crate::conformance::bench::{
-    Bench, Folder, TOKEN, assert_no_secret, bundle, ca, chain, explicit, open, token,
+    Bench, Folder, PATIENCE, TOKEN, assert_no_secret, bundle, ca, chain, explicit, open, token,
 };
 use crate::conformance::engine::{BlockOn, Case, cases, guarded};
 use crate::conformance::raw::{Connection, RawServer};
@@ -146,7 +146,7 @@ pub(in crate::conformance) fn run_as_child<A: Adapter>(adapter: &str, block_on: 
     let urls: Vec<String> = variable(CHILD_URLS).split(' ').map(str::to_owned).collect();
     let authority = std::fs::read_to_string(variable(CHILD_CA)).unwrap_or_default();
     block_on(Box::pin(async move {
-        let mut bench = Bench::<A>::new(&adapter);
+        let mut bench = Bench::<A>::new(&adapter, PATIENCE);
         let came = guarded(|| async move {
             bench.enter(A::runtime().unwrap());
             for url in urls {
