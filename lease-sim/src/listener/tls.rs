@@ -31,6 +31,7 @@ pub(crate) enum Clients {
     /// Asks, and lets those in who have none.
     Asked,
     /// Lets nobody in without one.
+    #[cfg(feature = "conformance")]
     Required,
 }
 

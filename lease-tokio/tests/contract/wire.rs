@@ -81,10 +81,17 @@ async fn c2_it_speaks_the_rest_api_itself() {
     for manifest in ["Cargo.toml", "../lease-core/Cargo.toml"] {
         let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(manifest);
         let text = fs::read_to_string(&manifest).unwrap();
-        let dependencies = text.lines().filter(|line| !line.trim_start().starts_with(['#', '[']));
-        for line in dependencies {
-            let name = line.split(['=', '.']).next().unwrap().trim();
-            assert!(!["kube", "k8s", "kubernetes"].iter().any(|prefix| name.starts_with(prefix)), "{line}");
+        let mut section = "";
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+            if line.starts_with('[') {
+                section = line;
+            }
+            if !section.contains("dependencies") {
+                continue;
+            }
+            let named = line.trim_start_matches(['[', ']']).trim_start_matches("dependencies.");
+            let name = named.split(['=', '.']).next().unwrap().trim();
+            assert!(!["kube", "k8s"].iter().any(|prefix| name.starts_with(prefix)), "{line}");
         }
     }
 }

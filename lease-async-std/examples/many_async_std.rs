@@ -1,7 +1,7 @@
 //! Many leases in one process, over one HTTP client: what they cost.
 //!
 //! ```text
-//! cargo run --release --example many -p lease-async-std -- --leases 500 --seconds 60
+//! cargo run --release --example many_async_std -p lease-async-std -- --leases 500 --seconds 60
 //! ```
 //!
 //! Without `--server` the embedded API server runs in the same process, and its costs are counted, too. Memory and

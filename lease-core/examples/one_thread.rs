@@ -1,9 +1,9 @@
 //! A hundred leases on one thread: one event loop over non-blocking sockets, with `mio`.
 //!
 //! ```text
-//! cargo run -p lease-core --example many                                     # an API server in this process
-//! cargo run -p lease-core --example many -- 500                              # as many leases as that
-//! kubectl proxy & cargo run -p lease-core --example many -- 100 127.0.0.1:8001
+//! cargo run -p lease-core --example one_thread                                     # an API server in this process
+//! cargo run -p lease-core --example one_thread -- 500                              # as many leases as that
+//! kubectl proxy & cargo run -p lease-core --example one_thread -- 100 127.0.0.1:8001
 //! ```
 //!
 //! Each lease has a machine and, while it asks something, a connection. The loop sleeps until a socket is ready or
