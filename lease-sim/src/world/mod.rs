@@ -126,7 +126,7 @@ impl<'p> World<'p> {
             seats: (0..).zip(holders).map(|(index, holder)| Seat::new(index, holder, EPOCH)).collect(),
             messages: Vec::with_capacity(USUAL_REQUESTS),
             fates: plan.fates.as_ref().map(|fates| fates.iter().copied().collect()),
-            history: Vec::new(),
+            history: Vec::with_capacity(USUAL_REQUESTS / 4),
             healed: false,
             settled: None,
             ended: None,
