@@ -86,11 +86,9 @@ fn fraction_micros(bytes: &[u8]) -> Option<(i64, &[u8])> {
     if length == 0 {
         return None;
     }
-    let mut micros = 0;
-    for digit in fraction[..length].iter().chain(b"000000").take(6) {
-        micros = micros * 10 + i64::from(digit - b'0');
-    }
-    Some((micros, &fraction[length..]))
+    let kept = &fraction[..length.min(6)];
+    let micros = kept.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    Some((micros * 10_i64.pow(6 - kept.len() as u32), &fraction[length..]))
 }
 
 fn offset_seconds(bytes: &[u8]) -> Option<i64> {

@@ -73,7 +73,7 @@ impl Lease {
         match reply {
             Reply::Record(record) if !wrote || self.confirms(in_flight, &record) => {
                 let at = mutated!(self.config, ObservedAtEmission, in_flight.emitted, now.mono);
-                self.observe(Now { mono: at, ..now }, *record);
+                self.observe(Now { mono: at, ..now }, record);
                 self.contend(now, contending);
             }
             Reply::Absent if !wrote => {

@@ -89,9 +89,9 @@ impl Lease {
             _ if mutated!(by !reading && crate::mutants::believes(&self.config, &reply), false) => {
                 self.confirmed(term, in_flight.emitted);
             }
-            Reply::Record(record) if reading || record.terminating => self.look_at(now, term, *record),
+            Reply::Record(record) if reading || record.terminating => self.look_at(now, term, record),
             Reply::Record(record) if self.confirms(in_flight, &record) => {
-                self.observe(now, *record);
+                self.observe(now, record);
                 let counts_from = mutated!(
                     by crate::mutants::counts_from(&self.config, now, in_flight.emitted),
                     in_flight.emitted

@@ -178,8 +178,7 @@ impl Lease {
 
     /// The next thing to do or to know. Pops a queue; poll until [`Output::Idle`].
     pub fn poll(&mut self) -> Output {
-        let config = Arc::clone(&self.config);
-        self.outbox.pop(&config).unwrap_or_else(|| {
+        self.outbox.pop(&self.config).unwrap_or_else(|| {
             let alarm = self.alarm();
             Output::Idle {
                 wake: alarm.map(|(at, _)| at),

@@ -101,7 +101,7 @@ impl Lease {
                 self.observe_absence();
                 self.end_release(now, ReleaseOutcome::Confirmed);
             }
-            Reply::Record(record) => self.releasing_record(now, acquire_time, kind, *record),
+            Reply::Record(record) => self.releasing_record(now, acquire_time, kind, record),
             Reply::Conflict => self.releasing_trouble(now, Trouble::definite(Problem::Conflict), Next::Read),
             Reply::Trouble(trouble) => {
                 let next = if trouble.definite && kind.writes() { Next::Write } else { Next::Read };

@@ -16,7 +16,7 @@ use crate::problem::{Malformation, Message, Problem};
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// The record, as read or as written.
-    Record(Box<Record>),
+    Record(Record),
     /// A DELETE took effect.
     Deleted,
     /// There is no such object, and the API server itself says so.
@@ -70,7 +70,7 @@ impl Reply {
             return Self::Deleted;
         }
         match Record::read(body, config, last) {
-            Ok(record) => Self::Record(Box::new(record)),
+            Ok(record) => Self::Record(record),
             Err(malformation) => Self::unclear(Problem::Malformed(malformation)),
         }
     }

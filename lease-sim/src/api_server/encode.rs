@@ -17,7 +17,8 @@ pub(crate) struct Manager {
 
 /// The JSON of a Lease with its kind, and a newline at the end.
 pub(crate) fn lease(object: &LeaseObject, resource_version: u64, manager: Option<&Manager>) -> Bytes {
-    let mut out = Vec::with_capacity(if manager.is_some() { 768 } else { 448 });
+    // More than a Lease of one holder takes, so that it is not moved while it grows.
+    let mut out = Vec::with_capacity(if manager.is_some() { 1_024 } else { 704 });
     out.extend_from_slice(LEASE_PREFIX);
     out.extend_from_slice(b"\"metadata\":");
     metadata(&mut out, object, resource_version, manager);

@@ -58,6 +58,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use watch::{Change, Watcher};
 
+// Constants, because each is checked byte by byte where it is made.
+const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
 /// Bodies beyond this are refused with 413, as on the real server.
 const MAX_BODY: usize = 3 * 1024 * 1024;
 
@@ -283,14 +288,15 @@ impl ApiServer {
     fn finish(&mut self, now: UnixMicros, code: StatusCode, outcome: Result<Reply, Refusal>) -> Answer {
         if self.date.0 != now.seconds() {
             // A date consists of printable ASCII.
-            let value = HeaderValue::try_from(time::http_date(now)).unwrap_or(HeaderValue::from_static(""));
+            let date = time::http_date(now);
+            let value = HeaderValue::from_bytes(&date).unwrap_or(HeaderValue::from_static(""));
             self.date = (now.seconds(), value);
         }
-        let mut content_type = "application/json";
+        let mut content_type = JSON;
         let (watch, body) = match outcome {
             Ok(Reply::Json(_, body)) => (None, body),
             Ok(Reply::Text(body)) => {
-                content_type = "text/plain; charset=utf-8";
+                content_type = TEXT;
                 (None, body)
             }
             Ok(Reply::Watch(id)) => (Some(id), Bytes::new()),
@@ -300,8 +306,8 @@ impl ApiServer {
         *response.status_mut() = code;
         let headers = response.headers_mut();
         headers.reserve(3);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CACHE_CONTROL, NOT_CACHED);
+        headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::DATE, self.date.1.clone());
         if code == StatusCode::FORBIDDEN {
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

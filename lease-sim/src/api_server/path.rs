@@ -28,18 +28,11 @@ const LEASE_GROUP: &str = "/apis/coordination.k8s.io/v1/";
 /// Finds the target of a path. Unknown paths are documents that do not exist.
 pub(crate) fn target(path: &str) -> Target<'_> {
     if let Some(rest) = path.strip_prefix(LEASE_GROUP) {
-        let mut segments = rest.split('/');
-        let parts = [(); 5].map(|()| segments.next());
-        match parts {
-            [Some("leases"), None, ..] => {
-                return Target::Leases { namespace: None, name: None };
-            }
-            [Some("namespaces"), Some(namespace), Some("leases"), name, None]
-                if !namespace.is_empty() && name != Some("") =>
-            {
-                return Target::Leases { namespace: Some(decode(namespace)), name: name.map(decode) };
-            }
-            _ => {}
+        if rest == "leases" {
+            return Target::Leases { namespace: None, name: None };
+        }
+        if let Some((namespace, name)) = namespaced_lease(rest) {
+            return Target::Leases { namespace: Some(decode(namespace)), name: name.map(decode) };
         }
     } else if let Some(rest) = path.strip_prefix("/api/v1/namespaces") {
         let mut segments = rest.split('/').skip(1);
@@ -59,6 +52,17 @@ pub(crate) fn target(path: &str) -> Target<'_> {
         return Target::AccessReviews;
     }
     Target::Document(path)
+}
+
+/// The segments of `namespaces/{namespace}/leases` and `namespaces/{namespace}/leases/{name}`.
+fn namespaced_lease(rest: &str) -> Option<(&str, Option<&str>)> {
+    let (namespace, rest) = rest.strip_prefix("namespaces/")?.split_once('/')?;
+    let name = match rest.strip_prefix("leases")? {
+        "" => None,
+        name => Some(name.strip_prefix('/')?),
+    };
+    let is_segment = |name: &str| !name.is_empty() && !name.contains('/');
+    (!namespace.is_empty() && name.is_none_or(is_segment)).then_some((namespace, name))
 }
 
 /// Undoes percent-encoding; what is not well encoded stays as it is.
@@ -275,9 +279,22 @@ mod tests {
             target("/api/v1/namespaces/x/finalize"),
             Target::Namespaces { name: Some("x".into()), finalize: true }
         );
-        for path in
-            ["/", "/api/v1/namespacesx", "/api/v1/namespaces/", "/apis/coordination.k8s.io/v1/namespaces"]
-        {
+        let collection = target("/apis/coordination.k8s.io/v1/namespaces/a/leases");
+        assert_eq!(collection, Target::Leases { namespace: Some("a".into()), name: None });
+        let everywhere = target("/apis/coordination.k8s.io/v1/leases");
+        assert_eq!(everywhere, Target::Leases { namespace: None, name: None });
+        for path in [
+            "/",
+            "/api/v1/namespacesx",
+            "/api/v1/namespaces/",
+            "/apis/coordination.k8s.io/v1/namespaces",
+            "/apis/coordination.k8s.io/v1/leases/",
+            "/apis/coordination.k8s.io/v1/namespaces//leases",
+            "/apis/coordination.k8s.io/v1/namespaces/a/leases/",
+            "/apis/coordination.k8s.io/v1/namespaces/a/leases/b/",
+            "/apis/coordination.k8s.io/v1/namespaces/a/leases/b/status",
+            "/apis/coordination.k8s.io/v1/namespaces/a/leasesb",
+        ] {
             assert_eq!(target(path), Target::Document(path));
         }
     }

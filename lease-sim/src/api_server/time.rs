@@ -1,7 +1,5 @@
 //! Time as the model sees it: an argument, never a clock. Also the API server's ways to read and write it.
 
-use std::fmt::Write as _;
-
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -232,7 +230,6 @@ fn write_digits(place: &mut [u8], number: i64) {
     }
 }
 
-/// The `Date` header of a response, as RFC 9110 wants it.
 /// A time as it stands in a Lease, without quotes.
 pub(crate) fn micro_time(time: UnixMicros) -> String {
     let mut out = Vec::new();
@@ -240,7 +237,8 @@ pub(crate) fn micro_time(time: UnixMicros) -> String {
     String::from_utf8_lossy(&out).trim_matches('"').to_owned()
 }
 
-pub(crate) fn http_date(now: UnixMicros) -> String {
+/// The `Date` header of a response, as RFC 9110 wants it: ASCII, with a year of four digits.
+pub(crate) fn http_date(now: UnixMicros) -> [u8; 29] {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -248,17 +246,15 @@ pub(crate) fn http_date(now: UnixMicros) -> String {
     let days = seconds.div_euclid(SECONDS_PER_DAY);
     let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
     let (year, month, day) = civil_from_days(days);
-    let mut text = String::with_capacity(29);
-    // Writing to a String cannot fail.
-    let _ = write!(
-        text,
-        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        DAYS[days.rem_euclid(7) as usize],
-        MONTHS[(month - 1) as usize],
-        of_day / 3_600,
-        of_day / 60 % 60,
-        of_day % 60
-    );
+    // Nearly every response has another second: digit by digit takes a tenth of what a format takes.
+    let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    text[..3].copy_from_slice(DAYS[days.rem_euclid(7) as usize].as_bytes());
+    write_digits(&mut text[5..7], day);
+    text[8..11].copy_from_slice(MONTHS[(month - 1) as usize].as_bytes());
+    write_digits(&mut text[12..16], year.clamp(0, 9_999));
+    write_digits(&mut text[17..19], of_day / 3_600);
+    write_digits(&mut text[20..22], of_day / 60 % 60);
+    write_digits(&mut text[23..25], of_day % 60);
     text
 }
 
@@ -315,6 +311,7 @@ mod tests {
             let (year, month, day) = civil_from_days(days);
             assert_eq!(days_from_civil(year, month, day), days);
         }
-        assert_eq!(http_date(UnixMicros::from_seconds(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let date = http_date(UnixMicros::from_seconds(784_111_777));
+        assert_eq!(date, *b"Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Method, Request, Response};
 use lease_core::{Failure, Input, MonoTime, Now, RequestId};
-use memchr::memmem;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::replies;
@@ -113,8 +114,20 @@ impl World<'_> {
     }
 
     pub(super) fn arrive(&mut self, message: u32) {
+        let Fate { deed, back, .. } = self.messages[message as usize].fate;
+        self.meet(message, deed, back);
+        if !matches!(deed, Deed::LateError(_) | Deed::Copy(_) | Deed::Echo(_)) {
+            self.forget_request(message);
+        }
+    }
+
+    /// Nobody carries a request out again: its memory is of use to the next one.
+    fn forget_request(&mut self, message: u32) {
+        self.messages[message as usize].request = Request::default();
+    }
+
+    fn meet(&mut self, message: u32, deed: Deed, back: u64) {
         let sent = &self.messages[message as usize];
-        let (deed, back) = (sent.fate.deed, sent.fate.back);
         if !matches!(deed, Deed::LateError(_)) {
             self.oracle.created(sent.process(), sent.number);
         }
@@ -180,16 +193,16 @@ impl World<'_> {
     }
 
     pub(super) fn arrive_again(&mut self, message: u32) {
-        if self.is_down() {
-            return;
-        }
         let Fate { deed, back, .. } = self.messages[message as usize].fate;
-        if matches!(deed, Deed::Echo(_)) {
+        if self.is_down() {
+            // Nobody is there.
+        } else if matches!(deed, Deed::Echo(_)) {
             self.serve(message, true);
             self.queue.push(self.now + self.slowed(back), Happening::Deliver { message });
         } else {
             self.serve_unheard(message, true);
         }
+        self.forget_request(message);
     }
 
     pub(super) fn arrive_late(&mut self, message: u32) {
@@ -198,6 +211,7 @@ impl World<'_> {
         if !self.is_down() {
             self.serve_unheard(message, false);
         }
+        self.forget_request(message);
     }
 
     /// The server carries a request out whose sender hears another answer, or none.
@@ -221,8 +235,11 @@ impl World<'_> {
         let now = self.server_now();
         let before = self.object();
         let sent = &self.messages[message as usize];
+        let revision = self.server.resource_version();
         let answer = self.server.handle(now, &sent.request).into_response();
-        let after = self.object();
+        // Whatever changes an object changes this as well.
+        let unchanged = self.server.resource_version() == revision;
+        let after = if unchanged { before.clone() } else { self.object() };
         let mut response = answer.unwrap_or_default();
         if self.plan.network.dateless {
             response.headers_mut().remove(http::header::DATE);
@@ -406,18 +423,22 @@ fn retry_after(response: &Response<Bytes>) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(60)))
 }
 
+// What is looked for in bodies. Made once: to prepare such a search takes longer than the search.
+static UID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"uid\":\""));
+static RESOURCE_VERSION: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"resourceVersion\":\""));
+static NOBODY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"holderIdentity\":\"\""));
+static PRECONDITIONS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("preconditions"));
+
 /// The resource version in a body, which is the first there.
 fn resource_version(body: &[u8]) -> Option<u64> {
-    const KEY: &[u8] = b"\"resourceVersion\":\"";
-    let rest = &body[memmem::find(body, KEY)? + KEY.len()..];
+    let rest = &body[RESOURCE_VERSION.find(body)? + RESOURCE_VERSION.needle().len()..];
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number: u64, digit| number.wrapping_mul(10) + u64::from(digit - b'0')))
 }
 
 fn describe(request: &Request<Bytes>, give_up_at: MonoTime, holding: bool) -> Sent {
     let body = request.body();
-    let has = |needle: &[u8]| memmem::find(body, needle).is_some();
-    let versioned = || has(b"\"uid\":\"") && has(b"\"resourceVersion\":\"");
+    let has = |needle: &Finder<'static>| needle.find(body).is_some();
     let mut version = None;
     let (mut names, mut creates, mut gives_back, mut conditional) = (false, false, false, true);
     let verb = match *request.method() {
@@ -427,15 +448,15 @@ fn describe(request: &Request<Bytes>, give_up_at: MonoTime, holding: bool) -> Se
             "POST"
         }
         Method::PUT => {
-            gives_back = has(b"\"holderIdentity\":\"\"");
+            gives_back = has(&NOBODY);
             names = !gives_back;
-            conditional = versioned();
             version = resource_version(body);
+            conditional = version.is_some() && has(&UID);
             "PUT"
         }
         Method::DELETE => {
             gives_back = true;
-            conditional = versioned() && has(b"preconditions");
+            conditional = has(&UID) && has(&RESOURCE_VERSION) && has(&PRECONDITIONS);
             "DELETE"
         }
         _ => "PATCH",

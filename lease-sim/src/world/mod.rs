@@ -43,6 +43,9 @@ const EPOCH: i64 = 1_767_225_600_000_000;
 const LATENESS: u64 = 3;
 const GUARDED: u64 = 4;
 
+/// More requests than most runs have, so that they are not moved as they become more.
+const USUAL_REQUESTS: usize = 512;
+
 /// A request on its way.
 pub(crate) struct Message {
     seat: u8,
@@ -121,9 +124,9 @@ impl<'p> World<'p> {
             server,
             oracle: Oracle::new(plan, holders.iter().cloned()),
             seats: (0..).zip(holders).map(|(index, holder)| Seat::new(index, holder, EPOCH)).collect(),
-            messages: Vec::new(),
+            messages: Vec::with_capacity(USUAL_REQUESTS),
             fates: plan.fates.as_ref().map(|fates| fates.iter().copied().collect()),
-            history: Vec::new(),
+            history: Vec::with_capacity(USUAL_REQUESTS / 4),
             healed: false,
             settled: None,
             ended: None,
