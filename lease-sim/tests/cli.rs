@@ -152,6 +152,33 @@ async fn without_a_token_everybody_may_do_everything() {
 }
 
 #[tokio::test]
+async fn programs_read_one_object_when_it_is_ready() {
+    let folder = Folder::new("json");
+    let directory = folder.0.to_str().unwrap();
+    for tls in [false, true] {
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--json", "--token", "secret"]);
+        if tls {
+            command.args(["--tls-dir", directory]);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut rest = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        rest.read_line(&mut line).unwrap();
+        let serving = Serving { child, url: String::new(), kubectl: String::new(), rest };
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(!line.contains("secret"), "{line}");
+        let authority =
+            ready["certificate_authority"].as_str().map(|file| std::fs::read_to_string(file).unwrap());
+        assert_eq!(authority.is_some(), tls, "{line}");
+        let leases = "/apis/coordination.k8s.io/v1/leases";
+        let url = ready["url"].as_str().unwrap();
+        assert_eq!(status(url, authority.as_deref(), Some("secret"), leases).await, 200);
+        assert_eq!(serving.end("-TERM"), (Some(0), String::new()));
+    }
+}
+
+#[tokio::test]
 async fn tls_files_are_made_and_used_again() {
     let folder = Folder::new("tls");
     let directory = folder.0.to_str().unwrap();

@@ -35,6 +35,45 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
+fn the_order_of_seeds_changes_nothing() {
+    use lease_sim::check::Sweep;
+    use lease_sim::plan::Swarm;
+    let hash = |seeds| Sweep::new(Swarm::default(), seeds).run(&|_| {}).hash;
+    let ascending = hash(40..64);
+    let descending = (40..64).rev().fold(0_u64, |sum, seed| sum.wrapping_add(hash(seed..seed + 1)));
+    assert_eq!(ascending, descending);
+    assert_eq!(ascending, hash(52..64).wrapping_add(hash(40..52)));
+    // And it is the seeds that count, not how many there are.
+    assert_ne!(ascending, hash(41..65));
+}
+
+#[test]
+fn a_run_that_breaks_an_assumption_says_which() {
+    let arguments = ["--scenario", "broken-assumptions"];
+    let mut told = 0;
+    for seed in 0..6 {
+        let seed = seed.to_string();
+        let trace = read(&run(&[&["replay", &seed, "--json"], &arguments[..]].concat()));
+        let broken = trace["broken_assumptions"].as_array().unwrap();
+        let text = run(&[&["replay", &seed, "--short"], &arguments[..]].concat());
+        let text = String::from_utf8_lossy(&text.stdout).into_owned();
+        for name in broken {
+            let line = text.lines().find(|line| line.starts_with("# breaks an assumption on purpose: "));
+            assert!(line.unwrap().contains(name.as_str().unwrap()), "{text}");
+            told += 1;
+        }
+    }
+    assert!(told > 3, "{told}");
+    let summary = read(&run(&[&["check", "--seeds", "0..6", "--json"], &arguments[..]].concat()));
+    let counted: u64 =
+        summary["broken_assumptions"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(counted, told);
+    assert!(summary["meddled"].is_u64());
+    let calm = run(&["replay", "0", "--scenario", "calm", "--short"]);
+    assert!(!String::from_utf8_lossy(&calm.stdout).contains("on purpose"));
+}
+
+#[test]
 fn a_mutant_is_found_changes_the_hash_and_is_shown_by_the_command_that_is_printed() {
     let clean = read(&run(&["check", "--seeds", "0..4", "--json"]));
     let output = run(&["check", "--seeds", "0..4", "--mutant", "deadline-from-receipt", "--json"]);

@@ -35,7 +35,7 @@ fn every_drawn_plan_can_be_written_and_read() {
 /// What reports count is all that can happen: what is not met is shown with a zero.
 #[test]
 fn every_fault_that_is_drawn_has_a_listed_name_and_the_other_way_round() {
-    let mut drawn = BTreeSet::from(["process-stands-still"]);
+    let mut drawn = BTreeSet::from(["process-stands-still", "overtaken", "request-delayed", "reply-delayed"]);
     for seed in 0..3_000 {
         let plan = Swarm::default().plan(seed);
         drawn.extend(plan.faults.iter().map(|fault| fault.what.name()));

@@ -31,7 +31,11 @@ impl Lease {
         let conditional = matches!(kind, Kind::Update | Kind::Delete);
         let base = self.observed.as_ref().filter(|_| conditional);
         let base = base.map(|observed| observed.record.version.clone());
+        let twice = (conditional && mutated!(self.config, TwoWritesInFlight)).then(|| call.clone());
         let id = self.outbox.send(call, give_up_at);
+        if let Some(call) = twice {
+            self.outbox.send(call, give_up_at);
+        }
         self.step = Step::Asking(InFlight { id, kind, emitted: now.mono, give_up_at, stamp, base });
     }
 

@@ -149,6 +149,13 @@ impl Lease {
     /// Takes in a record that was read during the term.
     fn look_at(&mut self, now: Now, term: Term, record: Record) {
         match self.standing(now, &term, &record) {
+            Standing::Ours(attempt)
+                if mutated!(self.config, OwnWriteTakenForForeign) && attempt.emitted > term.confirmed =>
+            {
+                self.observe(now, record);
+                self.state = State::Holding(term);
+                self.lose(now, LostReason::TakenOver { by: None });
+            }
             Standing::Ours(attempt) => {
                 self.observe(now, record);
                 let counts_from = mutated!(

@@ -123,6 +123,9 @@ mutants! {
     DeleteWithoutPreconditions = "delete-without-preconditions", ["S5", "S13"],
         "a release deletes whatever is there by then",
         "any release; for its effect, one that is delayed until another holds";
+    TwoWritesInFlight = "two-writes-in-flight", ["S18"],
+        "a conditional write is sent a second time while the first one waits for its answer",
+        "any PUT or DELETE";
     DropsLabels = "drops-labels", ["S12"],
         "a PUT drops the labels that others have set",
         "labels on the object";
@@ -183,6 +186,9 @@ mutants! {
         "404s with a page of HTML, or for the namespace, on a read or a release";
 
     // Judging another's record
+    OwnWriteTakenForForeign = "own-write-taken-for-foreign", ["L2"],
+        "a renewal without an answer that a read shows is taken for somebody else's",
+        "a lost reply to a renewal that was applied, and the read after it";
     ObservationKeyedOnResourceVersion = "observation-keyed-on-resource-version", ["L5"],
         "an edit of labels prolongs a dead holder's lease",
         "a holder that died, edits more often than W, and no rule (b)";

@@ -83,6 +83,8 @@ pub struct Summary {
     pub broken: BTreeMap<Assumption, u64>,
     /// Runs in which two holders believed at once after an assumption was broken or somebody had meddled.
     pub excused_overlaps: u64,
+    /// Runs in which somebody took a live record, or a part of it, from its holder.
+    pub meddled: u64,
 }
 
 impl Summary {
@@ -94,6 +96,7 @@ impl Summary {
         self.terms += outcome.terms;
         self.happenings += outcome.happenings;
         self.excused_overlaps += u64::from(outcome.total_overlap > 0);
+        self.meddled += u64::from(outcome.meddled);
         for (name, count) in outcome.faults {
             *self.faults.entry(name).or_default() += count;
         }
@@ -114,6 +117,7 @@ impl Summary {
         self.terms += other.terms;
         self.happenings += other.happenings;
         self.excused_overlaps += other.excused_overlaps;
+        self.meddled += other.meddled;
         for (name, count) in other.faults {
             *self.faults.entry(name).or_default() += count;
         }

@@ -99,6 +99,7 @@ fn json_summary(summary: &Summary, wall: Duration, options: &Options) -> Value {
         "faults": summary.faults,
         "marks": marks,
         "broken_assumptions": summary.broken,
+        "meddled": summary.meddled,
         "excused_overlaps": summary.excused_overlaps,
         "failures": failures,
     })
@@ -130,9 +131,9 @@ fn text_summary(summary: &Summary, wall: Duration, options: &Options) -> String 
     }
     text.push_str("\nschedules that break an assumption on purpose\n");
     for (assumption, count) in &summary.broken {
-        let name = json!(assumption);
-        text.push_str(&format!("  {:36} {:>14}\n", name.as_str().unwrap_or_default(), grouped(*count)));
+        text.push_str(&format!("  {:36} {:>14}\n", assumption.name(), grouped(*count)));
     }
+    text.push_str(&format!("  {:36} {:>14}\n", "a live record was taken by hand", grouped(summary.meddled)));
     text.push_str(&format!(
         "  two believed at once, as they then may {:>12}\n\n",
         grouped(summary.excused_overlaps)

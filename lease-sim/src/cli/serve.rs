@@ -4,6 +4,7 @@ use super::{CliError, print};
 use lease_sim::api_server::{ApiServerConfig, Rights};
 use lease_sim::listener::{Authority, EmbeddedServer};
 use lexopt::{Arg, ValueExt as _};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -25,6 +26,7 @@ Options:
   --token TOKEN     Only requests with this bearer token may do anything. Without this option every request
                     may do everything, whatever token it has
   --namespace NAME  A namespace that exists from the start; may be given several times
+  --json            Print one JSON object on one line instead when it is ready, and nothing at the end
   -h, --help        Print this help
 
 When it is ready it prints one line 'serving URL', and a kubectl command to try.
@@ -36,6 +38,7 @@ struct Options {
     tls_dir: Option<PathBuf>,
     token: Option<String>,
     namespaces: Vec<String>,
+    json: bool,
 }
 
 /// Reads the options; `None` if only help was asked for.
@@ -53,6 +56,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>, CliError> {
                 })?;
                 options.listen = Some(address);
             }
+            Arg::Long("json") => options.json = true,
             Arg::Long("tls-dir") => options.tls_dir = Some(parser.value()?.into()),
             Arg::Long("token") => {
                 let token = parser.value()?.string()?;
@@ -115,10 +119,17 @@ pub(super) fn run(parser: lexopt::Parser) -> Result<(), CliError> {
     runtime.block_on(async {
         let signal = signals().map_err(|error| failed(&error))?;
         let server = builder.start().map_err(|error| failed(&error))?;
-        print(&ready(&server, options.tls_dir.as_deref(), options.token.as_deref()))?;
+        let tls_dir = options.tls_dir.as_deref();
+        if options.json {
+            // The token is the caller's own: it is not repeated where logs are kept.
+            let authority = tls_dir.map(|directory| directory.join("ca.crt"));
+            print(&format!("{}\n", json!({ "url": server.url(), "certificate_authority": authority })))?;
+        } else {
+            print(&ready(&server, tls_dir, options.token.as_deref()))?;
+        }
         signal.await;
         drop(server);
-        print("stopped\n")
+        if options.json { Ok(()) } else { print("stopped\n") }
     })
 }
 

@@ -65,6 +65,11 @@ pub fn fair(mut plan: Plan, clocks: Clocks) -> Plan {
         | FaultKind::SlowMotion { .. }
         | FaultKind::Refuse { .. }
         | FaultKind::LabelStorm { .. } => true,
+        // Not every protocol has a word for it, and a crash is what it is.
+        FaultKind::Replace { holder, span } => {
+            fault.what = FaultKind::Crash { holder: *holder, span: *span };
+            true
+        }
         FaultKind::Admin { edit } => matches!(edit, Edit::Label | Edit::Strip),
         FaultKind::WallStep { offset, .. } => {
             *offset %= WALL_BOUND + 1;

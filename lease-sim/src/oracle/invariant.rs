@@ -2,6 +2,11 @@
 
 /// Something that must hold in every run that keeps the assumptions; those that do not
 /// [need assumptions](Invariant::needs_assumptions) in every run.
+///
+/// Liveness has more rules than names, since the faults that they are about are in the same runs: that edits
+/// of labels starve nobody, that storms of 401, 403, 429 and 5xx are got over, and that a POST that lands late
+/// costs one wait and no more, are L1, L3 and L4 in the runs that have those faults. Storms of labels go on
+/// when everything else has healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Invariant {
@@ -25,7 +30,8 @@ pub enum Invariant {
     OwnSend,
     /// S10: within a term every applied write has a later `renewTime` and changes the resource version.
     StrictRenewTime,
-    /// S11: `leaseTransitions` grows by one exactly when the holder changes; `acquireTime` stays in a term.
+    /// S11: `leaseTransitions` grows by one exactly when the holder changes, and `acquireTime` is then the time
+    /// of that write.
     Transitions,
     /// S12: labels, foreign annotations, owner references and finalizers survive our writes.
     ForeignPreserved,

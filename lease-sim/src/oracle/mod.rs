@@ -84,6 +84,8 @@ struct Record {
 struct Seat {
     plan: HolderPlan,
     incarnation: u32,
+    /// How often its place was given to a process with another identity.
+    renamed: u32,
     belief: Option<Belief>,
     /// Whether an `Acquired` waits for its end.
     open: bool,
@@ -254,8 +256,8 @@ impl Oracle {
         !self.broken.is_empty()
     }
 
-    /// A process starts.
-    pub(crate) fn started(&mut self, at: u64, process: Process) {
+    /// A process starts, in a place that was given to another identity that many times.
+    pub(crate) fn started(&mut self, at: u64, process: Process, renamed: u32) {
         if process.incarnation > 1 {
             for seat in
                 self.seats.iter_mut().filter(|seat| seat.belief.is_some_and(|belief| belief.until > at))
@@ -267,7 +269,8 @@ impl Oracle {
             }
         }
         let seat = &mut self.seats[usize::from(process.seat)];
-        *seat = Seat { incarnation: process.incarnation, ..Seat::new(seat.plan.clone()) };
+        let incarnation = process.incarnation;
+        *seat = Seat { incarnation, renamed, ..Seat::new(seat.plan.clone()) };
     }
 
     /// A process dies: it believes nothing any more.
@@ -496,6 +499,7 @@ impl Seat {
         Self {
             plan,
             incarnation: 1,
+            renamed: 0,
             belief: None,
             open: false,
             attempts: VecDeque::new(),

@@ -300,7 +300,7 @@ impl Oracle {
         if seat.incarnation != landing.process.incarnation {
             return;
         }
-        let identity = identity(landing.process.seat, &seat.plan);
+        let identity = identity(landing.process.seat, &seat.plan, seat.renamed);
         let state = state(old);
         // Nothing in the record says that it is in quarantine: it is waited for, if only for that.
         let stripped = self.record.quarantined && !is_quarantined(old);
@@ -425,9 +425,10 @@ impl Oracle {
     }
 }
 
-/// The identity of a seat: twins share one.
-pub(crate) fn identity(seat: u8, plan: &crate::plan::HolderPlan) -> String {
-    format!("holder-{}", plan.name.unwrap_or(seat))
+/// The identity of a seat: twins share one, and it changes with every replacement.
+pub(crate) fn identity(seat: u8, plan: &crate::plan::HolderPlan, renamed: u32) -> String {
+    let name = plan.name.unwrap_or(seat);
+    if renamed == 0 { format!("holder-{name}") } else { format!("holder-{name}-replaced-{renamed}") }
 }
 
 /// Whom a record names.

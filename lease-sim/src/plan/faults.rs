@@ -36,6 +36,13 @@ pub enum FaultKind {
         /// After how long it comes back.
         span: u64,
     },
+    /// A process dies, and one with an identity that nobody had before takes its place: a pod of a Deployment.
+    Replace {
+        /// Whose.
+        holder: u8,
+        /// After how long the other one starts.
+        span: u64,
+    },
     /// A second process with a holder's identity starts while the first one lives: outside of the model where
     /// identities are reclaimed.
     Twin {
@@ -124,6 +131,12 @@ pub enum FaultKind {
         /// For how long it is gone.
         span: u64,
     },
+    /// The namespace is being deleted for as long: its objects are gone, and nothing can be made in it. Then it
+    /// is made again.
+    Terminating {
+        /// For how long.
+        span: u64,
+    },
     /// The storage is restored from a backup that is some writes old: outside of the model.
     Rollback,
 }
@@ -200,7 +213,7 @@ pub enum Edit {
 }
 
 /// The names under which reports count what goes wrong: of [`FaultKind`]s, of [`Deed`](super::Deed)s that are
-/// not plain, and of pauses.
+/// not plain, of pauses, and of messages that are slow or come in another order than they were sent in.
 pub const FAULT_NAMES: &[&str] = &[
     "401-window",
     "403-window",
@@ -229,16 +242,30 @@ pub const FAULT_NAMES: &[&str] = &[
     "foreign-null-record",
     "foreign-pekko-record",
     "foreign-takeover",
-    "garbage",
+    "garbage-another-kind",
+    "garbage-another-name",
+    "garbage-another-requests-answer",
+    "garbage-binary",
+    "garbage-empty",
+    "garbage-no-number",
+    "garbage-no-uid",
+    "garbage-page",
+    "garbage-too-large",
+    "garbage-truncated",
     "label-storm",
     "namespace-deleted",
+    "namespace-terminating",
     "outage",
+    "overtaken",
     "partition",
     "pause",
     "process-stands-still",
     "reading-from-the-past",
     "release",
+    "replaced-by-another-identity",
+    "reply-delayed",
     "reply-lost",
+    "request-delayed",
     "request-doubled",
     "request-lost",
     "reset-after",
@@ -250,6 +277,7 @@ pub const FAULT_NAMES: &[&str] = &[
     "twin",
     "wall-clock-freezes",
     "wall-clock-steps",
+    "wrong-content-type",
 ];
 
 impl FaultKind {
@@ -260,6 +288,7 @@ impl FaultKind {
             Self::Pause { .. } => "pause",
             Self::Suspend { .. } => "clock-stops",
             Self::Crash { .. } => "crash",
+            Self::Replace { .. } => "replaced-by-another-identity",
             Self::Twin { .. } => "twin",
             Self::Release { .. } => "release",
             Self::WallStep { .. } => "wall-clock-steps",
@@ -293,6 +322,7 @@ impl FaultKind {
             },
             Self::LabelStorm { .. } => "label-storm",
             Self::Namespace { .. } => "namespace-deleted",
+            Self::Terminating { .. } => "namespace-terminating",
             Self::Rollback => "storage-rollback",
         }
     }
@@ -323,6 +353,7 @@ impl FaultKind {
             Self::Pause { holder, .. }
             | Self::Suspend { holder, .. }
             | Self::Crash { holder, .. }
+            | Self::Replace { holder, .. }
             | Self::Twin { holder, .. }
             | Self::Release { holder, .. }
             | Self::WallStep { holder, .. }
@@ -340,6 +371,7 @@ impl FaultKind {
             Self::Pause { span, .. }
             | Self::Suspend { span, .. }
             | Self::Crash { span, .. }
+            | Self::Replace { span, .. }
             | Self::Twin { span, .. }
             | Self::Release { span, .. }
             | Self::WallFreeze { span, .. }
@@ -348,7 +380,8 @@ impl FaultKind {
             | Self::SlowMotion { span, .. }
             | Self::Refuse { span, .. }
             | Self::LabelStorm { span, .. }
-            | Self::Namespace { span } => Some(span),
+            | Self::Namespace { span }
+            | Self::Terminating { span } => Some(span),
             _ => None,
         }
     }

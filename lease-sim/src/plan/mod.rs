@@ -215,6 +215,21 @@ pub enum Assumption {
     Storage,
 }
 
+impl Assumption {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClockRate => "clock-rate",
+            Self::ClockCountsSuspend => "clock-counts-suspend",
+            Self::WallClock => "wall-clock",
+            Self::OneProcessPerIdentity => "one-process-per-identity",
+            Self::Readings => "readings",
+            Self::Storage => "storage",
+        }
+    }
+}
+
 impl Plan {
     /// The assumptions that this plan breaks. Where there is none, no two terms may overlap.
     #[must_use]

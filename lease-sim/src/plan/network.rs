@@ -174,6 +174,24 @@ impl Garbage {
         Self::Huge,
         Self::Misrouted,
     ];
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Truncated => "garbage-truncated",
+            Self::Empty => "garbage-empty",
+            Self::Page => "garbage-page",
+            Self::Binary => "garbage-binary",
+            Self::OtherKind => "garbage-another-kind",
+            Self::OtherName => "garbage-another-name",
+            Self::NoVersion => "garbage-no-uid",
+            Self::ContentType => "wrong-content-type",
+            Self::NotANumber => "garbage-no-number",
+            Self::Huge => "garbage-too-large",
+            Self::Misrouted => "garbage-another-requests-answer",
+        }
+    }
 }
 
 impl Deed {
@@ -194,7 +212,7 @@ impl Deed {
             Self::Late(_) => "applied-late",
             Self::LateError(_) => "error-then-applied-late",
             Self::Throttle(_) => "429",
-            Self::Garble(_) => "garbage",
+            Self::Garble(garbage) => garbage.name(),
             Self::Stale(_) => "stale-read",
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::HolderPlan;
 use crate::oracle::{MAX_FOREIGN_TTL, identity};
 
-/// The namespace and the name of the one lease.
-pub(crate) const NAMESPACE: &str = "default";
+/// The namespace and the name of the one lease. `default` cannot be deleted.
+pub(crate) const NAMESPACE: &str = "team";
 pub(crate) const NAME: &str = "job";
 
 impl HolderPlan {
@@ -18,7 +18,7 @@ impl HolderPlan {
         Config::builder()
             .namespace(NAMESPACE)
             .name(NAME)
-            .identity(identity(index, self))
+            .identity(identity(index, self, 0))
             .ttl(millis(self.ttl))
             .safety_margin(millis(self.margin))
             .request_timeout(millis(self.request_timeout))

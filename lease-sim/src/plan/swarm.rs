@@ -333,7 +333,10 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
     const MINUTE: Duration = Duration::from_secs(60);
     let wall = most_wall(holders);
     draft.some(source, 17, 8, MINUTE, |_, holder, span| FaultKind::Pause { holder, span });
-    draft.some(source, 18, 6, MINUTE / 2, |_, holder, span| FaultKind::Crash { holder, span });
+    draft.some(source, 18, 6, MINUTE / 2, |_, holder, span| {
+        // A coin that is drawn already: the rest of the plan stays what it is.
+        if span % 4 == 1 { FaultKind::Replace { holder, span } } else { FaultKind::Crash { holder, span } }
+    });
     draft.some(source, 19, 6, MINUTE, |_, holder, span| FaultKind::Release { holder, span });
     draft.some(source, 20, 6, MINUTE, |source, holder, span| {
         let way = source.pick(&[Way::Both, Way::Requests, Way::Replies, Way::Refused]);
@@ -383,7 +386,9 @@ fn timed(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
         draft.some(source, 14, 2, MINUTE / 2, |_, holder, span| FaultKind::Pause { holder, span });
         vanish(draft, source, holders);
     }
-    draft.some(source, 16, 1, MINUTE / 2, |_, _, span| FaultKind::Namespace { span });
+    draft.some(source, 16, 1, MINUTE / 2, |_, _, span| {
+        if span % 2 == 1 { FaultKind::Terminating { span } } else { FaultKind::Namespace { span } }
+    });
     if holders.iter().all(|holder| holder.contend) {
         draft.some(source, 15, 2, 2 * MINUTE, |_, holder, span| FaultKind::Twin { holder, span });
     }

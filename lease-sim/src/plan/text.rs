@@ -326,7 +326,7 @@ impl Plan {
                         }
                         *until = fault.at + span;
                     }
-                    FaultKind::Crash { .. } if fault.at < *until => {
+                    FaultKind::Crash { .. } | FaultKind::Replace { .. } if fault.at < *until => {
                         return Err(PlanError::Overlapping { index });
                     }
                     _ => {}
@@ -340,7 +340,10 @@ impl Plan {
     /// Whether a process starts again on a machine while that is suspended.
     fn restarts_in(&self, suspend: &Fault, holder: u8, span: u64) -> bool {
         self.faults.iter().take_while(|fault| fault.at <= suspend.at).any(|fault| match fault.what {
-            FaultKind::Crash { holder: whose, span: down } if whose == holder => {
+            FaultKind::Crash { holder: whose, span: down }
+            | FaultKind::Replace { holder: whose, span: down }
+                if whose == holder =>
+            {
                 let back = fault.at + down;
                 back >= suspend.at && back < suspend.at + span
             }

@@ -120,6 +120,7 @@ fn cut(what: &mut FaultKind, most: u64) {
         FaultKind::Pause { span, .. }
         | FaultKind::Suspend { span, .. }
         | FaultKind::Crash { span, .. }
+        | FaultKind::Replace { span, .. }
         | FaultKind::Twin { span, .. }
         | FaultKind::Release { span, .. }
         | FaultKind::WallFreeze { span, .. }
@@ -128,7 +129,8 @@ fn cut(what: &mut FaultKind, most: u64) {
         | FaultKind::SlowMotion { span, .. }
         | FaultKind::Refuse { span, .. }
         | FaultKind::LabelStorm { span, .. }
-        | FaultKind::Namespace { span } => *span = (*span).min(most),
+        | FaultKind::Namespace { span }
+        | FaultKind::Terminating { span } => *span = (*span).min(most),
         _ => debug_assert!(what.span().is_none(), "{what:?} lasts and is not cut"),
     }
 }

@@ -3,6 +3,7 @@
 mod html;
 mod text;
 
+use crate::plan::Assumption;
 use serde::Serialize;
 
 /// One run. All instants are nanoseconds of true time since its beginning.
@@ -16,6 +17,9 @@ pub struct Trace {
     pub length: u64,
     /// From when on no fault is injected any more, if it was a run with faults.
     pub healed_at: Option<u64>,
+    /// The assumptions that the run breaks on purpose: two may believe at once, and only what needs none of
+    /// them has to hold.
+    pub broken_assumptions: Vec<Assumption>,
     /// The holders, in order; [`Entry`] names them by their index.
     pub lanes: Vec<Lane>,
     /// What happened, oldest first.

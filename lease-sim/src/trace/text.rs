@@ -87,6 +87,10 @@ impl<'a> Printer<'a> {
         if let Some(command) = &self.trace.command {
             writeln!(out, "# {}", Clean(command))?;
         }
+        if !self.trace.broken_assumptions.is_empty() {
+            let names: Vec<_> = self.trace.broken_assumptions.iter().map(|broken| broken.name()).collect();
+            writeln!(out, "# breaks an assumption on purpose: {}", names.join(", "))?;
+        }
         for (index, lane) in self.trace.lanes.iter().enumerate() {
             writeln!(out, "# h{index} = {} ({})", Clean(&lane.identity), Clean(&lane.about))?;
         }

@@ -35,7 +35,7 @@ impl World<'_> {
         let sent = describe(&request, give_up_at, holding == Some(true));
         self.counts.requests += 1;
         self.watching(|watch, now| watch.sent(now, seat));
-        *self.counts.deeds.entry(fate.deed.name()).or_default() += 1;
+        self.counts.deed(fate, &self.plan.network);
         if holding.is_some() {
             self.oracle.sent(self.now, process, number, now.mono, &sent);
         }
@@ -233,6 +233,10 @@ impl World<'_> {
     /// The server carries a request out.
     fn serve(&mut self, message: u32, copied: bool) {
         let now = self.server_now();
+        let Message { seat, incarnation, number, .. } = self.messages[message as usize];
+        if self.seats[usize::from(seat)].is_overtaken(incarnation, number) {
+            self.counts.overtaken += 1;
+        }
         let before = self.object();
         let sent = &self.messages[message as usize];
         let revision = self.server.resource_version();

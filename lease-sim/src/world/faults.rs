@@ -13,7 +13,7 @@ use lease_core::{Input, MonoTime, Now};
 
 /// Somebody else's client.
 const STRANGER: &str = "stranger_7c1";
-const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/job";
+const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/team/leases/job";
 
 impl World<'_> {
     /// Faults of the plan that last at this instant; storms of labels never end anything.
@@ -142,6 +142,11 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
             world.kill(holder);
             ends(world, span);
         }
+        FaultKind::Replace { holder, span } => {
+            world.kill(holder);
+            world.seats[usize::from(holder)].rename(holder);
+            ends(world, span);
+        }
         FaultKind::Twin { span, .. } => {
             let seat = twin_seat(world, index);
             world.start(seat);
@@ -169,6 +174,13 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
             world.server.terminate_namespace(now, NAMESPACE);
             world.server.delete(NAMESPACE, NAME);
             world.server.finish_namespace(NAMESPACE);
+            world.edited(true, true);
+            ends(world, span);
+        }
+        FaultKind::Terminating { span } => {
+            let now = world.server_now();
+            world.server.terminate_namespace(now, NAMESPACE);
+            world.server.delete(NAMESPACE, NAME);
             world.edited(true, true);
             ends(world, span);
         }
@@ -210,7 +222,7 @@ pub(super) fn ends(world: &mut World<'_>, index: u32) {
             world.oracle.clock_stopped(now, holder, until);
             world.give(holder, Input::Tick);
         }
-        FaultKind::Crash { holder, .. } => world.start(holder),
+        FaultKind::Crash { holder, .. } | FaultKind::Replace { holder, .. } => world.start(holder),
         FaultKind::Twin { .. } => {
             let seat = twin_seat(world, index);
             if world.seats[usize::from(seat)].machine.is_some() {
@@ -220,8 +232,16 @@ pub(super) fn ends(world: &mut World<'_>, index: u32) {
         }
         FaultKind::Release { holder, .. } => world.command(holder),
         FaultKind::WallFreeze { holder, .. } => world.seats[usize::from(holder)].clock.thaw_wall(),
-        FaultKind::Namespace { .. } => {
+        FaultKind::Namespace { .. } | FaultKind::Terminating { .. } => {
             let now = world.server_now();
+            if matches!(what, FaultKind::Terminating { .. }) {
+                // Nothing is in it, unless somebody has made it anew meanwhile.
+                let there = world.object().is_some();
+                world.server.finish_namespace(NAMESPACE);
+                if there {
+                    world.edited(true, true);
+                }
+            }
             world.server.ensure_namespace(now, NAMESPACE);
         }
         _ => {}

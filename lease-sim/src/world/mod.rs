@@ -112,6 +112,7 @@ impl<'p> World<'p> {
         let server = ApiServer::new(ApiServerConfig {
             seed: plan.seed,
             started: UnixMicros(EPOCH),
+            namespaces: vec![seat::NAMESPACE.to_owned()],
             anonymous: Rights::All,
             managed_fields: false,
             history: 1,
@@ -154,6 +155,7 @@ impl<'p> World<'p> {
             command: None,
             length: self.plan.length,
             healed_at: Some(self.plan.heals_at),
+            broken_assumptions: self.plan.broken_assumptions(),
             lanes: lanes.collect(),
             entries: Vec::new(),
         });

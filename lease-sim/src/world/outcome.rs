@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::World;
 use crate::compare::Watch;
 use crate::oracle::{Marks, Violation};
-use crate::plan::{Assumption, Drive, FaultKind, HolderPlan};
+use crate::plan::{Assumption, Drive, Fate, FaultKind, HolderPlan, Network};
 use crate::trace::{Trace, What};
 
 /// What is counted in a run.
@@ -14,8 +14,22 @@ pub(super) struct Counts {
     pub(super) requests: u64,
     pub(super) terms: u64,
     pub(super) pauses: u64,
+    /// Requests that reached the server after one that their sender sent later.
+    pub(super) overtaken: u64,
+    /// Requests and replies that took longer than most.
+    pub(super) delayed: (u64, u64),
     pub(super) deeds: BTreeMap<&'static str, u64>,
     pub(super) faults: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Counts what happens to one request.
+    pub(super) fn deed(&mut self, fate: Fate, network: &Network) {
+        let usual = network.least_delay.saturating_add(network.more_delay);
+        self.delayed.0 += u64::from(fate.there > usual);
+        self.delayed.1 += u64::from(fate.back > usual);
+        *self.deeds.entry(fate.deed.name()).or_default() += 1;
+    }
 }
 
 /// The figures of a run.
@@ -43,6 +57,8 @@ pub struct Outcome {
     pub longest_overlap: u64,
     /// The time that two or more believed, in nanoseconds.
     pub total_overlap: u64,
+    /// Whether somebody took a live record, or a part of it, from its holder.
+    pub meddled: bool,
 }
 
 /// A run that is over.
@@ -75,8 +91,14 @@ impl World<'_> {
         for (name, count) in self.counts.deeds.into_iter().filter(|(name, _)| *name != "carried") {
             *faults.entry(name).or_default() += count;
         }
-        if self.counts.pauses > 0 {
-            *faults.entry("process-stands-still").or_default() += self.counts.pauses;
+        let counted = [
+            ("process-stands-still", self.counts.pauses),
+            ("overtaken", self.counts.overtaken),
+            ("request-delayed", self.counts.delayed.0),
+            ("reply-delayed", self.counts.delayed.1),
+        ];
+        for (name, count) in counted.into_iter().filter(|(_, count)| *count > 0) {
+            *faults.entry(name).or_default() += count;
         }
         if let Some(trace) = &mut self.trace {
             trace.entries.sort_by_key(|entry| entry.at);
@@ -93,6 +115,7 @@ impl World<'_> {
             faults,
             longest_overlap: self.oracle.overlap.longest,
             total_overlap: self.oracle.overlap.total,
+            meddled,
         };
         Run { outcome, trace: self.trace, watch: self.watch }
     }

@@ -60,7 +60,7 @@ impl World<'_> {
         let settings = PeerSettings {
             namespace: NAMESPACE.to_owned(),
             name: NAME.to_owned(),
-            identity: identity(seat, &place.plan),
+            identity: identity(seat, &place.plan, place.renamed),
             ttl: Duration::from_millis(place.plan.duration()),
             seed: mix(self.plan.seed ^ mix(u64::from(seat) << 32 | u64::from(place.incarnation))),
         };

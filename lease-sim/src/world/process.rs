@@ -12,9 +12,9 @@ impl World<'_> {
             return;
         }
         place.start(self.plan, seat, self.now);
-        let process = place.process(seat);
+        let (process, renamed) = (place.process(seat), place.renamed);
         self.follow_protocol(seat);
-        self.oracle.started(self.now, process);
+        self.oracle.started(self.now, process, renamed);
         self.note(|| What::Started { holder: seat.into(), incarnation: process.incarnation });
         self.hook(Moment::Started { seat });
         self.command(seat);

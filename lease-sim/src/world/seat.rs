@@ -3,7 +3,7 @@
 use lease_core::{Config, ConfigBuilder, Input, Lease, MonoTime, Now, Output, Seed};
 
 use super::clock::Clock;
-use crate::oracle::Process;
+use crate::oracle::{Process, identity};
 use crate::plan::{HolderPlan, Plan, mix};
 use crate::protocol::Protocol;
 
@@ -39,6 +39,10 @@ pub(crate) struct Seat {
     pub(crate) clock: Clock,
     pub(crate) machine: Option<Machine>,
     pub(crate) incarnation: u32,
+    /// How often a process with another identity took the place of the one before.
+    pub(crate) renamed: u32,
+    /// The highest number of its requests that has reached the server, with the incarnation.
+    pub(crate) arrived: (u32, u64),
     /// Requests that this incarnation has sent.
     pub(crate) sent: u64,
     pub(crate) paused_until: u64,
@@ -72,6 +76,8 @@ impl Seat {
             plan,
             machine: None,
             incarnation: 0,
+            renamed: 0,
+            arrived: (0, 0),
             sent: 0,
             paused_until: 0,
             inbox: Vec::new(),
@@ -81,6 +87,22 @@ impl Seat {
             high: MonoTime::ZERO,
             answer_from_past: 0,
         }
+    }
+
+    /// Whoever starts here next has another identity.
+    pub(crate) fn rename(&mut self, index: u8) {
+        self.renamed += 1;
+        let settings = settings(index, &self.plan).identity(identity(index, &self.plan, self.renamed));
+        #[cfg(feature = "mutants")]
+        let settings = settings.mutant(self.config.mutant());
+        self.config = build(settings);
+    }
+
+    /// Whether this request comes after one that was sent later.
+    pub(crate) fn is_overtaken(&mut self, incarnation: u32, number: u64) -> bool {
+        let overtaken = (incarnation, number) < self.arrived;
+        self.arrived = self.arrived.max((incarnation, number));
+        overtaken
     }
 
     pub(crate) fn process(&self, index: u8) -> Process {

@@ -121,10 +121,21 @@ impl Schedule {
     }
 
     /// What happens to a request of a holder's first incarnation.
-    pub(crate) fn fate(mut self, holder: u8, number: u64, change: impl FnOnce(&mut Fate)) -> Self {
+    pub(crate) fn fate(self, holder: u8, number: u64, change: impl FnOnce(&mut Fate)) -> Self {
+        self.later(holder, 1, number, change)
+    }
+
+    /// The same for a later incarnation.
+    pub(crate) fn later(
+        mut self,
+        holder: u8,
+        incarnation: u32,
+        number: u64,
+        change: impl FnOnce(&mut Fate),
+    ) -> Self {
         let mut fate = Fate::PLAIN;
         change(&mut fate);
-        let key = RequestKey { holder, incarnation: 1, number };
+        let key = RequestKey { holder, incarnation, number };
         self.plan.fates.get_or_insert_default().push((key, fate));
         self
     }

@@ -63,6 +63,21 @@ fn sweeps() -> Vec<Schedule> {
             .deed(0, 8, Deed::Stale(20 * SECOND))
             .fault(21.0, release(0, 2.0))
             .expect([Met(Mark::StaleRead), Holds(0, 30.0), Terms(1)]),
+        new(
+            "sw-4-replaced",
+            "whoever takes a dead process's place under another name waits like everybody else",
+        )
+        .alone()
+        .fault(12.0, FaultKind::Replace { holder: 0, span: SECOND })
+        .expect([Idle(0, 24.0), Holds(0, 45.0), Terms(2), Met(Mark::ByObservation)]),
+        new(
+            "sw-4-replaced-with-a-late-write",
+            "a dead process's write lands when its place has another name",
+        )
+        .fault(6.0, FaultKind::Crash { holder: 0, span: s(0.1) })
+        .later(0, 2, 2, |fate| fate.there = s(0.2))
+        .fault(6.2, FaultKind::Replace { holder: 0, span: SECOND })
+        .expect([Met(Mark::Reclaimed), Idle(0, 20.0), Idle(1, 20.0), Somebody(45.0), Terms(2)]),
         new("sw-3-two-in-one-second", "two take the lease in one second of the server's, which both go by")
             .begins(Beginning::JustDied)
             .each(|holder| holder.clock.wall_offset = 7_200_000_000)
@@ -99,6 +114,12 @@ fn client_go() -> Vec<Schedule> {
                 Somebody(33.0),
                 Terms(2),
             ]),
+        new("cg-2-slow-step-down", "the work ends before the API server hears that the lease is vacant")
+            .each(|holder| holder.vacate = true)
+            .begins(Beginning::Empty)
+            .fate(0, 5, |fate| fate.there = s(2.9))
+            .fault(12.0, release(0, 47.0))
+            .expect([Told(0, "Released", 11.9, 12.01), Idle(0, 12.01), Idle(1, 14.8), Holds(1, 25.0)]),
         new("cg-3-tight-settings", "a holder with a margin of 2 % is cut off")
             .ttl(0, 5_000)
             .ttl(1, 5_000)
@@ -275,6 +296,9 @@ fn rust() -> Vec<Schedule> {
         new("km-2-namespace-deleted", "the namespace goes and comes back")
             .fault(6.0, FaultKind::Namespace { span: 10 * SECOND })
             .expect([Met(Mark::Deleted), Somebody(40.0), TermsAtLeast(2)]),
+        new("km-2-namespace-terminating", "the namespace is being deleted, then it is there again")
+            .fault(6.0, FaultKind::Terminating { span: 10 * SECOND })
+            .expect([Met(Mark::Deleted), Idle(0, 15.0), Idle(1, 15.0), Somebody(40.0), TermsAtLeast(2)]),
         new("km-3-two-heirs", "the holder dies, two wake at the same expiry")
             .third(1.0)
             .fault(6.0, FaultKind::Crash { holder: 0, span: 54 * SECOND })
@@ -322,6 +346,12 @@ fn rust() -> Vec<Schedule> {
             .alone()
             .partition(0, 1.0, 58.0, Way::Both)
             .expect([Told(0, "Lost", 13.4, 13.6), Met(Mark::Expired)]),
+        new("kb-5-most-transitions", "after the greatest `leaseTransitions` the count stays where it is")
+            .lasts(120.0)
+            .holder(1, |holder| holder.starts_at = SECOND * 50)
+            .fault(6.0, admin(Edit::Hostile))
+            .fault(95.0, FaultKind::Crash { holder: 0, span: 24 * SECOND })
+            .expect([Met(Mark::TakenOver), Holds(0, 94.0), Holds(1, 118.0), Terms(3)]),
         new("kc-1-create-race", "three find nothing at the same instant").third(0.0).together().expect([
             Met(Mark::RaceLost),
             Somebody(1.0),

@@ -248,7 +248,9 @@ fn fates(plan: &Plan) -> impl Iterator<Item = (RequestKey, Fate)> + '_ {
     let mut restarts = vec![1_u32; plan.holders.len()];
     for fault in &plan.faults {
         match fault.what {
-            FaultKind::Crash { holder, .. } => restarts[usize::from(holder)] += 1,
+            FaultKind::Crash { holder, .. } | FaultKind::Replace { holder, .. } => {
+                restarts[usize::from(holder)] += 1;
+            }
             FaultKind::Twin { .. } => restarts.push(1),
             _ => {}
         }

@@ -186,6 +186,9 @@ function heading() {
   const command = byId("command");
   command.hidden = trace.command === null;
   command.textContent = trace.command === null ? "" : clean(trace.command);
+  const broken = byId("broken");
+  broken.hidden = trace.broken_assumptions.length === 0;
+  broken.textContent = "breaks an assumption on purpose: " + trace.broken_assumptions.map(clean).join(", ");
   const requests = [...model.requests.values()];
   const count = (look) => requests.filter((request) => request.look === look).length;
   const faults = [model, ...model.lanes].reduce((sum, owner) => sum + owner.faults.length, 0);
