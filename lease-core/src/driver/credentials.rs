@@ -132,8 +132,8 @@ impl Drop for Done {
 }
 
 impl<T: Clone + Send + 'static> Rotating<T> {
-    /// Reads the files and runs the plugin here and now, on this thread. `build` makes the client, now and whenever CA, certificate
-    /// or key have changed.
+    /// Reads the files and runs the plugin here and now, on this thread. `build` makes the client, now and
+    /// whenever CA, certificate or key have changed.
     ///
     /// # Errors
     ///
@@ -183,8 +183,9 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         }
     }
 
-    /// The server said 401: reads the files and runs the plugin as soon as that may be done again, within a
-    /// second.
+    /// The server said 401: reads the files and runs the plugin as soon as that may be done again, which is
+    /// within a second. Does not wait for a plugin that ran for another 401 a moment ago and may run again only
+    /// later, before another request: what it gave then may be newer than what was refused.
     pub async fn freshen_after_refusal(self: &Arc<Self>) {
         let due = {
             let mut state = self.state();
@@ -193,6 +194,9 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         };
         let Some(due) = due else { return };
         let pause = due.saturating_sub(since_origin(&*self.clock));
+        if pause > RotationPolicy::MIN_GAP {
+            return;
+        }
         if !pause.is_zero() {
             self.runtime.sleep(pause).await;
         }
