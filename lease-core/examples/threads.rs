@@ -48,10 +48,11 @@ fn drive(lease: &Mutex<Lease>, server: SocketAddr, (give, inputs): Inputs, tell:
             match lease.poll() {
                 Output::Action(Action::Send { id, request, give_up_at, max_body }) => {
                     let (give, patience) = (give.clone(), give_up_at.saturating_since(now().mono));
-                    thread::spawn(move || match exchange(server, &request, patience, max_body) {
-                        Some(response) => give.send(Input::Response { id, response }),
-                        // It may have been applied, or not: the machine reads, and then it knows.
-                        None => give.send(Input::Failed { id, failure: Failure::Unknown }),
+                    thread::spawn(move || {
+                        let answer = exchange(server, &request, patience, max_body);
+                        // Without one it may have been applied, or not: the machine reads, and then it knows.
+                        let failed = Input::Failed { id, failure: Failure::Unknown };
+                        let _ = give.send(answer.map_or(failed, |response| Input::Response { id, response }));
                     });
                 }
                 // Late answers are ignored, and `kubectl proxy` is who has credentials.

@@ -83,6 +83,7 @@ impl Runtime for TokioRuntime {
 }
 
 /// For whoever still waits, on an executor that is not tokio, when the runtime is gone: for a term to run out.
+#[expect(clippy::disallowed_methods, reason = "there is no runtime left whose timer could be waited for")]
 async fn sleep_without_a_runtime(time: Duration) {
     let (awake, sleeps) = oneshot::channel::<()>();
     let sleeper = move || {

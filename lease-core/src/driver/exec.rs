@@ -102,7 +102,8 @@ fn read(child: &mut Child) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
     Ok(receiver)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::fs;
     use std::path::PathBuf;
@@ -150,7 +151,7 @@ mod tests {
         fs::remove_file(&file).unwrap();
         // A signal is delivered before long; without one it sleeps for a quarter of an hour.
         let gone = (0..500).any(|_| {
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
             is_gone(&pid)
         });
         assert!(gone, "{pid} is still there");
