@@ -1,5 +1,5 @@
 //! Credentials that follow an exec plugin, on virtual time: what a refresh waits for, and what it does not.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
@@ -97,6 +97,7 @@ impl Clock for Ahead {
 }
 
 /// Looks until there is something.
+#[expect(clippy::disallowed_methods, reason = "a process of the system knows nothing of virtual time")]
 fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..1000 {
         if let Some(found) = look() {
@@ -109,7 +110,6 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// A runtime that is shut down may wait for its blocking work, as tokio's does: a plugin that hangs would keep the
 /// process from ending.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_plugin_that_nobody_waits_for_any_more_is_ended() {
     let plugin = Scripted::new(
