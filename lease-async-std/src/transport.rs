@@ -37,7 +37,7 @@ const OUR_NAME: HeaderValue =
 /// - No redirect is followed, nothing is retried, and the environment's proxies are not asked.
 /// - Token, CA and client certificate follow their files: those are looked at before a request when the last
 ///   look was 60 s ago, at once after a 401, and soon after a connection failed.
-/// - A connection has 5 s to come about. Four are kept for 60 s when they are idle.
+/// - A connection has 5 s to come about. Four are kept when they are idle, and used again within 60 s only.
 ///
 /// It runs under any executor: sockets and timers are served by async-std's own threads.
 ///
@@ -108,7 +108,8 @@ impl SurfTransportBuilder {
         self
     }
 
-    /// Reads the files of the credentials, here and now, and builds the HTTP client.
+    /// Reads the files of the credentials and runs their exec plugin, here and now: that blocks this thread for
+    /// as long as the plugin takes. Then builds the HTTP client.
     ///
     /// # Errors
     ///

@@ -114,8 +114,8 @@ pub use lease_core::credentials::{
 pub use lease_core::credentials::{ExecApiVersion, ExecPlugin};
 pub use lease_core::{
     Acquisition, AttemptOutcome, Config, ConfigBuilder, ConfigError, Denial, DenialReason, Event, Failure,
-    FencingToken, Held, Identity, LostReason, MonoTime, Now, Problem, ReleaseOutcome, ReleasePolicy,
-    SameIdentity, Seed, Verb, WallTime,
+    FencingToken, Held, Identity, LostReason, MonoTime, Now, OwnerReference, Problem, ReleaseOutcome,
+    ReleasePolicy, SameIdentity, Seed, Verb, WallTime,
 };
 
 /// The README's example must compile.

@@ -108,12 +108,14 @@ impl ReqwestTransportBuilder {
         self
     }
 
-    /// Reads the files of the credentials, here and now, and builds the HTTP client.
+    /// Reads the files of the credentials and runs their exec plugin, here and now: that blocks this thread for
+    /// as long as the plugin takes. Then builds the HTTP client.
     ///
     /// # Errors
     ///
     /// Credentials that cannot be read or used, TLS that cannot be set up from them, a proxy's address that
-    /// is wrong or stands before a server without TLS.
+    /// is wrong or stands before a server without TLS; and a kubeconfig's `tls-server-name` that is an address, or
+    /// that comes with a proxy.
     pub fn build(self) -> Result<ReqwestTransport, SetupError> {
         let proxy = self.proxy.map(|url| proxy(&url)).transpose()?;
         let build = move |credentials: &Credentials| wire(credentials, proxy.as_ref());

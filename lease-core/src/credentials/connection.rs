@@ -94,6 +94,10 @@ impl ProxyUrl {
             _ => return Err(UrlProblem::Path),
         }
         let authority = &rest[..end];
+        // URL libraries take it for a slash: the host would be another one than the one that is shown.
+        if authority.contains('\\') {
+            return Err(UrlProblem::Host);
+        }
         parse_authority(authority.rsplit_once('@').map_or(authority, |(_, host)| host))?;
         let text = text.strip_suffix('/').unwrap_or(text).to_owned();
         Ok(Self { scheme, text })
@@ -153,6 +157,8 @@ mod tests {
             ("ftp://proxy", UrlProblem::Scheme),
             ("http://", UrlProblem::Host),
             ("http://me@", UrlProblem::Host),
+            // For URL libraries the host is `proxy`, and what follows a path.
+            ("http://proxy\\@me", UrlProblem::Host),
             ("http://proxy:0", UrlProblem::Port),
             ("http://proxy/path", UrlProblem::Path),
             ("http://proxy?a", UrlProblem::Query),

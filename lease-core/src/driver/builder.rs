@@ -147,7 +147,8 @@ impl<A: Adapter> Builder<A> {
 
     /// Starts the holder's task. Nothing is sent until a command comes.
     ///
-    /// Reads the files of the credentials, here and now.
+    /// Reads the files of the credentials, here and now, and runs their exec plugin: that blocks this thread for
+    /// as long as the plugin takes, [its time-out](crate::credentials::ExecPlugin::timeout) at most.
     ///
     /// # Errors
     ///

@@ -19,8 +19,8 @@ use super::runtime::{Runtime, timeout};
 #[cfg(feature = "kubeconfig")]
 use crate::credentials::kubeconfig::{Kubeconfig, KubeconfigFiles, KubeconfigOptions};
 use crate::credentials::{
-    Change, CredentialSource, CredentialWarning, Credentials, ExecCommand, FileContents, FileToRead,
-    InCluster, MAX_FILE_BYTES, Rotation, RotationPolicy,
+    Change, CredentialSource, CredentialWarning, Credentials, FileContents, FileToRead, InCluster,
+    MAX_FILE_BYTES, Rotation, RotationPolicy,
 };
 
 /// The service account of the pod that we run in.
@@ -132,8 +132,8 @@ impl Drop for Done {
 }
 
 impl<T: Clone + Send + 'static> Rotating<T> {
-    /// Reads the files and runs the plugin here and now, on this thread. `build` makes the client, now and whenever CA, certificate
-    /// or key have changed.
+    /// Reads the files and runs the plugin here and now, on this thread. `build` makes the client, now and
+    /// whenever CA, certificate or key have changed.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl<T: Clone + Send + 'static> Rotating<T> {
     ) -> Result<Self, SetupError> {
         let mut contents = read_all(&source.files());
         if let Some(command) = source.command(&contents).map_err(SetupError::Credentials)? {
-            run_plugin(&command, &*clock, &mut contents);
+            contents.insert_exec(exec::run(&command, &*clock, || true));
         }
         let rotation =
             Rotation::start(source, &contents, policy, clock.now()).map_err(SetupError::Credentials)?;
@@ -183,8 +183,9 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         }
     }
 
-    /// The server said 401: reads the files and runs the plugin as soon as that may be done again, within a
-    /// second.
+    /// The server said 401: reads the files and runs the plugin as soon as that may be done again, which is
+    /// within a second. Does not wait for a plugin that ran for another 401 a moment ago and may run again only
+    /// later, before another request: what it gave then may be newer than what was refused.
     pub async fn freshen_after_refusal(self: &Arc<Self>) {
         let due = {
             let mut state = self.state();
@@ -193,6 +194,9 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         };
         let Some(due) = due else { return };
         let pause = due.saturating_sub(since_origin(&*self.clock));
+        if pause > RotationPolicy::MIN_GAP {
+            return;
+        }
         if !pause.is_zero() {
             self.runtime.sleep(pause).await;
         }
@@ -211,16 +215,22 @@ impl<T: Clone + Send + 'static> Rotating<T> {
         let reading = Arc::new(Reading::default());
         state.reading = Some(Arc::clone(&reading));
         drop(state);
-        let rotating = Arc::clone(self);
+        // Weakly: when nobody has this any more, the plugin is ended, and whoever waits for its thread goes on.
+        let rotating = Arc::downgrade(self);
+        let clock = Arc::clone(&self.clock);
         let done = Done(Arc::clone(&reading));
         // Without a thread the old credentials go on: `done` is dropped, and nobody waits.
         self.runtime.spawn_blocking(Box::new(move || {
             let mut contents = read_all(&files);
-            let command = rotating.state().rotation.command(rotating.clock.now(), &contents);
+            let command = rotating
+                .upgrade()
+                .and_then(|rotating| rotating.state().rotation.command(clock.now(), &contents));
             if let Some(command) = command {
-                run_plugin(&command, &*rotating.clock, &mut contents);
+                contents.insert_exec(exec::run(&command, &*clock, || rotating.strong_count() > 0));
             }
-            rotating.take(&contents);
+            if let Some(rotating) = rotating.upgrade() {
+                rotating.take(&contents);
+            }
             drop(done);
         }));
         Some(reading)
@@ -273,10 +283,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut content)?;
     Ok(content)
-}
-
-fn run_plugin(command: &ExecCommand, clock: &dyn Clock, contents: &mut FileContents) {
-    contents.insert_exec(exec::run(command, clock));
 }
 
 /// Once, when the credentials first come into use. Whoever runs the application has to hear of it even if the

@@ -12,8 +12,12 @@ use crate::credentials::{ExecCommand, ExecFailure, MAX_EXEC_BYTES};
 /// How often a plugin that has closed its output, or has not yet, is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs it to its end, or kills it when it takes too long or says too much.
-pub(super) fn run(command: &ExecCommand, clock: &dyn Clock) -> Result<Vec<u8>, ExecFailure> {
+/// Runs it to its end, or kills it when it takes too long, says too much, or is not `wanted` any more.
+pub(super) fn run(
+    command: &ExecCommand,
+    clock: &dyn Clock,
+    wanted: impl Fn() -> bool,
+) -> Result<Vec<u8>, ExecFailure> {
     let mut process = Command::new(command.program());
     process
         .args(command.args())
@@ -23,7 +27,7 @@ pub(super) fn run(command: &ExecCommand, clock: &dyn Clock) -> Result<Vec<u8>, E
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
     let mut child = process.spawn().map_err(|error| ExecFailure::NotStarted(error.kind()))?;
-    let outcome = supervise(&mut child, command.timeout(), clock);
+    let outcome = supervise(&mut child, command.timeout(), clock, wanted);
     // Whoever has ended by itself was waited for: its number may be another's by now.
     if !matches!(outcome, Ok(_) | Err(ExecFailure::Exit(_))) {
         end(&mut child);
@@ -43,7 +47,12 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn supervise(child: &mut Child, time: Duration, clock: &dyn Clock) -> Result<Vec<u8>, ExecFailure> {
+fn supervise(
+    child: &mut Child,
+    time: Duration,
+    clock: &dyn Clock,
+    wanted: impl Fn() -> bool,
+) -> Result<Vec<u8>, ExecFailure> {
     let output = read(child).map_err(|error| ExecFailure::NotStarted(error.kind()))?;
     let deadline = clock.now().mono.saturating_add(time);
     let mut said = None;
@@ -71,7 +80,8 @@ fn supervise(child: &mut Child, time: Duration, clock: &dyn Clock) -> Result<Vec
                 false => Err(ExecFailure::Exit(status.code())),
             };
         }
-        if clock.now().mono >= deadline {
+        // Nobody hears what came of one that is not wanted.
+        if clock.now().mono >= deadline || !wanted() {
             return Err(ExecFailure::TimedOut);
         }
     }
@@ -135,7 +145,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("lease-exec-{}", std::process::id()));
         let _ = fs::remove_file(&file);
         let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
-        let outcome = run(&command(script), &Until(file.clone(), AtomicBool::new(false)));
+        let outcome = run(&command(script), &Until(file.clone(), AtomicBool::new(false)), || true);
         assert_eq!(outcome, Err(ExecFailure::TimedOut));
         let pid = fs::read_to_string(&file).unwrap();
         fs::remove_file(&file).unwrap();

@@ -34,8 +34,8 @@ use crate::{
 /// [`on_lost`](Self::on_lost) run. Others get the lease when it has expired, about one ttl later. To give it
 /// back at once call [`release`](Self::release) or [`shutdown`](Self::shutdown).
 ///
-/// If the runtime is shut down or the holder's task panics, it is the same: nothing renews any more, and
-/// `check_alive` turns false by the clock.
+/// If the holder's task panics, it is the same. If the runtime is shut down, nothing renews any more either, and
+/// `check_alive` turns false by the clock; but the handlers have nothing left to run on and are not called.
 pub struct Lease<A> {
     shared: Arc<Shared>,
     adapter: PhantomData<fn() -> A>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lease_tokio::lease_core::OwnerReference;
+use lease_tokio::OwnerReference;
 use lease_tokio::{
     Acquisition, Attempt, Clock, ConfigError, Denial, DenialReason, Event, Lease, SystemClock,
 };
