@@ -4,6 +4,8 @@
 //! nothing leaves the process. Rows about the wire use the same model behind HTTPS on the loopback interface.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, unreachable_pub, missing_docs)]
 
+use lease_tokio as adapter;
+
 #[path = "contract/acquire.rs"]
 mod acquire;
 #[path = "contract/handle.rs"]

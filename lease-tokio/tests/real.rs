@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! export LEASE_TEST_SERVER=https://… LEASE_TEST_CA=ca.crt LEASE_TEST_TOKEN=…     (an administrator's)
-//! cargo test -p lease-tokio --test real -- --ignored --test-threads=1
+//! cargo test -p lease-tokio --test real -- --ignored --test-threads=8
 //! ```
 //!
 //! | variable | what | without it |
@@ -17,9 +17,43 @@
 //! | `LEASE_TEST_APISERVER_PID` | a file with the API server's process id, to stop and kill it | outages are skipped |
 //! | `LEASE_TEST_APISERVER_RESTART` | a program that starts it again and returns when it is ready | kills are skipped |
 //!
-//! Every test has a lease of its own, so they may run at the same time. Those that stop the server or count its
-//! requests wait until they are alone.
+//! Every case runs in both flavours of the runtime here, and with the other adapter in `lease-async-std/tests/real.rs`:
+//! `crate::adapter` is the adapter, and `crate::on_every_runtime!` makes tests of cases. Each has a lease of its own,
+//! so they may run at the same time. Those that stop the server or count its requests wait until they are alone.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, unreachable_pub, missing_docs)]
+
+use std::future::Future;
+
+use lease_tokio as adapter;
+use tokio::runtime::Builder;
+
+/// Stands for the adapter under test.
+type Adapter = adapter::Tokio;
+
+/// Tests of cases: each in both flavours.
+macro_rules! on_every_runtime {
+    ($($case:ident)*) => {
+        mod current_thread {
+            $(#[test]
+            #[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+            fn $case() {
+                crate::run(&mut tokio::runtime::Builder::new_current_thread(), super::$case());
+            })*
+        }
+        mod multi_thread {
+            $(#[test]
+            #[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
+            fn $case() {
+                crate::run(tokio::runtime::Builder::new_multi_thread().worker_threads(2), super::$case());
+            })*
+        }
+    };
+}
+use on_every_runtime;
+
+fn run(runtime: &mut Builder, case: impl Future<Output = ()>) {
+    runtime.enable_all().build().unwrap().block_on(case);
+}
 
 #[path = "real/access.rs"]
 mod access;

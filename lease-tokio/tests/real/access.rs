@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method};
-use lease_tokio::{
+use crate::adapter::{
     AcquireError, AuthenticationSource, BearerToken, Config, ConfigBuilder, CredentialSource, Lease,
-    LostReason, Piece, Problem, ReleaseOutcome, ReqwestTransport, Verb,
+    LostReason, Piece, Problem, ReleaseOutcome, Verb,
 };
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::json;
 
-use crate::cluster::{Fixture, skipped, unique};
+use crate::cluster::{Fixture, skipped, transport, unique};
 use crate::support::counting::{Counting, Log};
 use crate::support::{Losses, config, eventually, ms, text};
 
@@ -26,9 +26,7 @@ async fn problem(lease: &Lease) -> Problem {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_wrong_token_is_an_error_that_says_so() {
+pub async fn a_wrong_token_is_an_error_that_says_so() {
     let fixture = Fixture::new("wrong-token").await;
     let lease = spawn(fixture.config("a", TTL).build().unwrap(), fixture.cluster.with_token("not-a-token"));
     let problem = problem(&lease).await;
@@ -38,9 +36,7 @@ async fn a_wrong_token_is_an_error_that_says_so() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn no_credentials_at_all_are_an_error() {
+pub async fn no_credentials_at_all_are_an_error() {
     let fixture = Fixture::new("anonymous").await;
     let lease = spawn(
         fixture.config("a", TTL).build().unwrap(),
@@ -55,9 +51,7 @@ async fn no_credentials_at_all_are_an_error() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn without_any_right_the_missing_verb_is_get() {
+pub async fn without_any_right_the_missing_verb_is_get() {
     let fixture = Fixture::new("nobody").await;
     let Some(token) = fixture.cluster.nobody_token.clone() else {
         return skipped("LEASE_TEST_NOBODY_TOKEN is not set");
@@ -119,8 +113,7 @@ impl Limited {
         let mut headers = HeaderMap::new();
         headers.insert("impersonate-user", HeaderValue::from_str(&user).unwrap());
         let credentials = fixture.cluster.with_token(&fixture.cluster.admin_token);
-        let transport = ReqwestTransport::builder(credentials).build().unwrap();
-        let transport = Counting::new(transport, &log).headers(headers);
+        let transport = Counting::new(transport(credentials), &log).headers(headers);
         let config = change(fixture.config("a", TTL)).build().unwrap();
         let lease = Lease::builder(config).transport(transport).spawn().unwrap();
         Self { user, log, lease }
@@ -149,9 +142,7 @@ fn assert_forbidden(problem: Option<&Problem>, wanted: Verb) {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn without_create_the_missing_verb_is_create() {
+pub async fn without_create_the_missing_verb_is_create() {
     let fixture = Fixture::new("no-create").await;
     let limited = Limited::new(&fixture, &["get", "update", "delete"]).await;
     assert_forbidden(Some(&problem(&limited.lease).await), Verb::Create);
@@ -163,9 +154,7 @@ async fn without_create_the_missing_verb_is_create() {
     limited.clean_up(fixture).await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn without_update_a_term_is_not_renewed_and_the_missing_verb_is_update() {
+pub async fn without_update_a_term_is_not_renewed_and_the_missing_verb_is_update() {
     let fixture = Fixture::new("no-update").await;
     let limited = Limited::new(&fixture, &["get", "create", "delete"]).await;
     let losses = Losses::of(&limited.lease);
@@ -178,9 +167,7 @@ async fn without_update_a_term_is_not_renewed_and_the_missing_verb_is_update() {
     limited.clean_up(fixture).await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn without_delete_a_release_is_unconfirmed_and_the_missing_verb_is_delete() {
+pub async fn without_delete_a_release_is_unconfirmed_and_the_missing_verb_is_delete() {
     let fixture = Fixture::new("no-delete").await;
     let limited = Limited::new(&fixture, &["get", "create", "update"]).await;
     assert!(limited.lease.acquire().await.unwrap());
@@ -193,9 +180,7 @@ async fn without_delete_a_release_is_unconfirmed_and_the_missing_verb_is_delete(
     limited.clean_up(fixture).await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn the_four_documented_verbs_are_enough_for_everything() {
+pub async fn the_four_documented_verbs_are_enough_for_everything() {
     let fixture = Fixture::new("four-verbs").await;
     let limited = Limited::new(&fixture, &["get", "create", "update", "delete"]).await;
     for verb in ["list", "watch", "patch", "deletecollection"] {
@@ -215,9 +200,7 @@ async fn the_four_documented_verbs_are_enough_for_everything() {
 }
 
 /// The least that RBAC can give: two verbs on one object, by its name.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn get_and_update_on_one_name_are_enough_for_a_lease_that_others_make() {
+pub async fn get_and_update_on_one_name_are_enough_for_a_lease_that_others_make() {
     let fixture = Fixture::new("existing-only").await;
     let limited =
         Limited::with(&fixture, &["get", "update"], &[&fixture.name], |it| it.existing_only(true)).await;
@@ -280,9 +263,7 @@ async fn get_and_update_on_one_name_are_enough_for_a_lease_that_others_make() {
 }
 
 /// All other tests use the holder's token: this one shows that it has exactly the documented verbs.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn the_holders_token_has_exactly_the_documented_verbs() {
+pub async fn the_holders_token_has_exactly_the_documented_verbs() {
     let fixture = Fixture::new("holder-token").await;
     if !fixture.cluster.has_holder_token {
         return skipped("LEASE_TEST_HOLDER_TOKEN is not set: holders use the administrator's token");
@@ -302,9 +283,7 @@ async fn the_holders_token_has_exactly_the_documented_verbs() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_client_certificate_does_what_a_token_does() {
+pub async fn a_client_certificate_does_what_a_token_does() {
     let fixture = Fixture::new("certificate").await;
     let Some((chain, key)) = fixture.cluster.client_certificate.clone() else {
         return skipped("LEASE_TEST_CLIENT_CERT and LEASE_TEST_CLIENT_KEY are not set");
@@ -320,15 +299,13 @@ async fn a_client_certificate_does_what_a_token_does() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_certificate_of_a_stranger_is_not_trusted() {
+pub async fn a_certificate_of_a_stranger_is_not_trusted() {
     let fixture = Fixture::new("stranger").await;
     // Without our authority the platform's are trusted, and those do not know this server.
-    let server = lease_tokio::ServerUrl::parse(&fixture.cluster.server).unwrap();
+    let server = crate::adapter::ServerUrl::parse(&fixture.cluster.server).unwrap();
     let token = BearerToken::parse(fixture.cluster.holder_token.as_bytes()).unwrap();
     let token = AuthenticationSource::Token(Piece::Inline(token));
-    let source = CredentialSource::Explicit(lease_tokio::Explicit::new(server, None, token).unwrap());
+    let source = CredentialSource::Explicit(crate::adapter::Explicit::new(server, None, token).unwrap());
     let config = fixture.config("a", TTL).acquire_retries(0).build().unwrap();
     let lease = spawn(config, source);
     match lease.acquire().await {
@@ -346,9 +323,7 @@ async fn a_certificate_of_a_stranger_is_not_trusted() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_missing_namespace_is_an_error_that_says_so() {
+pub async fn a_missing_namespace_is_an_error_that_says_so() {
     let fixture = Fixture::new("no-namespace").await;
     let settings = config(&unique("nowhere"), &fixture.name, "a", TTL);
     let lease = spawn(settings.build().unwrap(), fixture.cluster.with_token(&fixture.cluster.admin_token));
@@ -356,9 +331,7 @@ async fn a_missing_namespace_is_an_error_that_says_so() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_terminating_namespace_is_not_mistaken_for_missing_rights() {
+pub async fn a_terminating_namespace_is_not_mistaken_for_missing_rights() {
     let fixture = Fixture::new("terminating").await;
     let admin = &fixture.cluster.admin;
     let namespace = unique("terminating");
@@ -388,4 +361,20 @@ async fn a_terminating_namespace_is_not_mistaken_for_missing_rights() {
         admin.put(&format!("{path}/finalize"), &stored.body).await;
     }
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    a_wrong_token_is_an_error_that_says_so
+    no_credentials_at_all_are_an_error
+    without_any_right_the_missing_verb_is_get
+    without_create_the_missing_verb_is_create
+    without_update_a_term_is_not_renewed_and_the_missing_verb_is_update
+    without_delete_a_release_is_unconfirmed_and_the_missing_verb_is_delete
+    the_four_documented_verbs_are_enough_for_everything
+    get_and_update_on_one_name_are_enough_for_a_lease_that_others_make
+    the_holders_token_has_exactly_the_documented_verbs
+    a_client_certificate_does_what_a_token_does
+    a_certificate_of_a_stranger_is_not_trusted
+    a_missing_namespace_is_an_error_that_says_so
+    a_terminating_namespace_is_not_mistaken_for_missing_rights
 }

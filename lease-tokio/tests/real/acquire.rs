@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use lease_tokio::OwnerReference;
-use lease_tokio::{
-    Acquisition, Attempt, Clock, ConfigError, Denial, DenialReason, Event, Lease, SystemClock,
+use crate::adapter::{
+    Acquisition, Attempt, Clock, ConfigError, Denial, DenialReason, Event, Lease, OwnerReference, SystemClock,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -34,9 +33,7 @@ async fn acquisition(lease: &Lease) -> Acquisition {
 }
 
 /// The API server takes what a configuration takes, up to the longest of it.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn labels_annotations_and_owners_are_stored_as_given() {
+pub async fn labels_annotations_and_owners_are_stored_as_given() {
     let fixture = Fixture::new("creation").await;
     // Time enough for a quarter of a MiB in a build without optimisation.
     let ttl = 6 * SECOND;
@@ -89,9 +86,7 @@ async fn labels_annotations_and_owners_are_stored_as_given() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn the_first_acquire_stores_the_documented_object() {
+pub async fn the_first_acquire_stores_the_documented_object() {
     let fixture = Fixture::new("first-acquire").await;
     let (lease, log) = fixture.logged(fixture.config("a", ms(2500)));
     assert!(!lease.check_alive());
@@ -126,9 +121,7 @@ async fn the_first_acquire_stores_the_documented_object() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn contention_is_denied_and_says_by_whom_and_until_when() {
+pub async fn contention_is_denied_and_says_by_whom_and_until_when() {
     let fixture = Fixture::new("contention").await;
     let ttl = 3 * SECOND;
     let holder = fixture.holder("a", ttl);
@@ -150,9 +143,7 @@ async fn contention_is_denied_and_says_by_whom_and_until_when() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_dead_holder_is_taken_over_after_its_ttl_was_seen_to_pass() {
+pub async fn a_dead_holder_is_taken_over_after_its_ttl_was_seen_to_pass() {
     let fixture = Fixture::new("observed-expiry").await;
     let ttl = 2 * SECOND;
     let mut dead = Doomed::new(&fixture, "a", ttl);
@@ -199,9 +190,7 @@ fn record(renew_time: &str) -> Value {
     })
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_long_dead_record_is_taken_at_the_first_look() {
+pub async fn a_long_dead_record_is_taken_at_the_first_look() {
     let fixture = Fixture::new("timestamp-expiry").await;
     fixture.create(record("2020-02-29T12:34:56.789012Z")).await;
     // Without rule (b) the very same record has to be watched first.
@@ -223,9 +212,7 @@ async fn a_long_dead_record_is_taken_at_the_first_look() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_record_from_the_future_is_not_free_and_wedges_nobody() {
+pub async fn a_record_from_the_future_is_not_free_and_wedges_nobody() {
     let fixture = Fixture::new("far-future").await;
     fixture.create(record("9999-12-31T23:59:59.999999Z")).await;
     let lease = fixture.holder("b", 2 * SECOND);
@@ -240,9 +227,7 @@ async fn a_record_from_the_future_is_not_free_and_wedges_nobody() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_restarted_holder_reclaims_its_lease_at_once() {
+pub async fn a_restarted_holder_reclaims_its_lease_at_once() {
     let fixture = Fixture::new("reclaim").await;
     let mut before = Doomed::new(&fixture, "a", 3 * SECOND);
     let first = before.lease.acquire_with_token().await.unwrap().token().unwrap();
@@ -256,9 +241,7 @@ async fn a_restarted_holder_reclaims_its_lease_at_once() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn acquiring_twice_asks_nobody_and_keeps_the_token() {
+pub async fn acquiring_twice_asks_nobody_and_keeps_the_token() {
     let fixture = Fixture::new("twice").await;
     let (lease, log) = fixture.logged(fixture.config("a", 3 * SECOND));
     let token = lease.acquire_with_token().await.unwrap();
@@ -270,9 +253,7 @@ async fn acquiring_twice_asks_nobody_and_keeps_the_token() {
 }
 
 /// Names with every character that is allowed reach the server as they are.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn odd_names_and_identities_arrive_as_they_are() {
+pub async fn odd_names_and_identities_arrive_as_they_are() {
     let mut fixture = Fixture::new("odd-names").await;
     fixture.name.push_str(".x-1.0");
     let identity = "pod \"7\" \\ <ß&日本>";
@@ -286,4 +267,16 @@ async fn odd_names_and_identities_arrive_as_they_are() {
     assert!(lease.check_alive());
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    labels_annotations_and_owners_are_stored_as_given
+    the_first_acquire_stores_the_documented_object
+    contention_is_denied_and_says_by_whom_and_until_when
+    a_dead_holder_is_taken_over_after_its_ttl_was_seen_to_pass
+    a_long_dead_record_is_taken_at_the_first_look
+    a_record_from_the_future_is_not_free_and_wedges_nobody
+    a_restarted_holder_reclaims_its_lease_at_once
+    acquiring_twice_asks_nobody_and_keeps_the_token
+    odd_names_and_identities_arrive_as_they_are
 }

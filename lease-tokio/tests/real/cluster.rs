@@ -2,16 +2,19 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lease_tokio::{
+use crate::adapter::lease_core::driver::{Adapter as _, TransportSetup};
+use crate::adapter::{
     AuthenticationSource, BearerToken, CaBundle, Clock, ConfigBuilder, CredentialSource, Explicit, Lease,
-    Piece, ReqwestTransport, ServerUrl, SystemClock,
+    Piece, ServerUrl, SystemClock, Transport,
 };
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::Adapter;
 use crate::admin::Admin;
 use crate::process::Process;
 use crate::support::counting::{Counting, Log};
@@ -129,8 +132,8 @@ impl Fixture {
     pub fn logged(&self, config: ConfigBuilder) -> (Lease, Log) {
         let log = Log::default();
         let credentials = self.cluster.with_token(&self.cluster.holder_token);
-        let transport = ReqwestTransport::builder(credentials).build().unwrap();
-        let lease = Lease::builder(config.build().unwrap()).transport(Counting::new(transport, &log));
+        let lease =
+            Lease::builder(config.build().unwrap()).transport(Counting::new(transport(credentials), &log));
         (lease.spawn().unwrap(), log)
     }
 
@@ -187,6 +190,12 @@ impl Fixture {
         })
         .await;
     }
+}
+
+/// The adapter's own, without a holder.
+pub fn transport(credentials: CredentialSource) -> Arc<dyn Transport> {
+    let runtime = Adapter::runtime().unwrap();
+    Adapter::transport(TransportSetup::new(credentials, Arc::new(SystemClock), runtime)).unwrap()
 }
 
 /// A name that no other test and no earlier run has.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::adapter::{Clock, SystemClock};
 use http::Method;
-use lease_tokio::{Clock, SystemClock};
 use tokio::time::sleep;
 
 use crate::admin::Admin;
@@ -54,9 +54,7 @@ fn since(before: &Counts, after: &Counts) -> Counts {
     grown.filter(|(_, count)| *count > 0).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn holding_costs_exactly_one_put_per_renew_interval() {
+pub async fn holding_costs_exactly_one_put_per_renew_interval() {
     let fixture = Fixture::alone("cost").await;
     let admin = &fixture.cluster.admin;
     let interval = ms(600);
@@ -103,4 +101,8 @@ async fn holding_costs_exactly_one_put_per_renew_interval() {
     }
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    holding_costs_exactly_one_put_per_renew_interval
 }

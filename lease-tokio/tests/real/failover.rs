@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::adapter::{Clock, FencingToken, Lease, MonoTime, ReleaseOutcome, SystemClock};
 use futures_of::join_all;
-use lease_tokio::{Clock, FencingToken, Lease, MonoTime, ReleaseOutcome, SystemClock};
 
 use crate::cluster::Fixture;
 use crate::doomed::Doomed;
@@ -36,9 +36,7 @@ fn assert_never_two(seen: &Seen) {
     assert!(seen.looks > 100, "{seen:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn of_twelve_holders_exactly_one_acquires() {
+pub async fn of_twelve_holders_exactly_one_acquires() {
     let fixture = Fixture::new("twelve").await;
     let leases: Vec<_> = (0..HOLDERS).map(|number| fixture.holder(&format!("h{number}"), TTL)).collect();
     let sampler = Sampler::start(&leases);
@@ -69,9 +67,7 @@ async fn holder_of(leases: &[Lease], within: Duration) -> (usize, FencingToken) 
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn twelve_campaigns_pass_the_lease_on_and_never_two_hold() {
+pub async fn twelve_campaigns_pass_the_lease_on_and_never_two_hold() {
     let fixture = Fixture::new("campaigns").await;
     // Rule (a) alone, so that a wall clock that steps under the test cannot be blamed.
     let config = |number| fixture.config(&format!("h{number}"), TTL).max_clock_skew(None);
@@ -112,16 +108,14 @@ async fn takeover(contender: &Lease, began: MonoTime) -> Duration {
     let mut events = contender.events();
     if !contender.check_alive() {
         crate::support::next_event(&mut events, "the next term", 4 * TTL, |event| {
-            matches!(event, lease_tokio::Event::Acquired { .. }).then_some(())
+            matches!(event, crate::adapter::Event::Acquired { .. }).then_some(())
         })
         .await;
     }
     now().saturating_since(began)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn fail_over_times() {
+pub async fn fail_over_times() {
     let fixture = Fixture::new("fail-over").await;
     let (mut released, mut killed) = (Vec::new(), Vec::new());
     for round in 0..5 {
@@ -133,7 +127,7 @@ async fn fail_over_times() {
         // It has seen the record of the first.
         let mut events = second.events();
         crate::support::next_event(&mut events, "a look", TTL, |event| {
-            matches!(event, lease_tokio::Event::HolderChanged { holder: Some(_) }).then_some(())
+            matches!(event, crate::adapter::Event::HolderChanged { holder: Some(_) }).then_some(())
         })
         .await;
         tokio::time::sleep(ms(100 * round)).await;
@@ -162,4 +156,10 @@ async fn fail_over_times() {
     assert!(released.iter().all(|time| *time < TTL), "{released:?}");
     assert!(killed.iter().all(|time| *time < 2 * TTL), "{killed:?}");
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    of_twelve_holders_exactly_one_acquires
+    twelve_campaigns_pass_the_lease_on_and_never_two_hold
+    fail_over_times
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lease_tokio::{Attempt, DenialReason, LostReason, Problem, ReleaseOutcome};
+use crate::adapter::{Attempt, DenialReason, LostReason, Problem, ReleaseOutcome};
 use serde_json::json;
 
 use crate::cluster::Fixture;
@@ -14,7 +14,7 @@ fn finalizer() -> serde_json::Value {
     json!({ "metadata": { "finalizers": ["example.com/keep"] } })
 }
 
-async fn assert_terminating(fixture: &Fixture, identity: &str) -> lease_tokio::Lease {
+async fn assert_terminating(fixture: &Fixture, identity: &str) -> crate::adapter::Lease {
     let contender = fixture.holder(identity, TTL);
     match contender.acquire_with_token().await.unwrap() {
         Attempt::Denied(denial) => assert_eq!(denial.reason, DenialReason::Terminating),
@@ -23,9 +23,7 @@ async fn assert_terminating(fixture: &Fixture, identity: &str) -> lease_tokio::L
     contender
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_release_that_a_finalizer_holds_up_is_unconfirmed() {
+pub async fn a_release_that_a_finalizer_holds_up_is_unconfirmed() {
     let fixture = Fixture::new("finalizer").await;
     let (lease, log) = fixture.logged(fixture.config("a", TTL));
     assert!(lease.acquire().await.unwrap());
@@ -55,9 +53,7 @@ async fn a_release_that_a_finalizer_holds_up_is_unconfirmed() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn an_object_that_is_deleted_under_its_holder_is_lost_even_if_a_finalizer_keeps_it() {
+pub async fn an_object_that_is_deleted_under_its_holder_is_lost_even_if_a_finalizer_keeps_it() {
     let fixture = Fixture::new("finalizer-delete").await;
     let lease = fixture.holder("a", TTL);
     let losses = Losses::of(&lease);
@@ -76,4 +72,9 @@ async fn an_object_that_is_deleted_under_its_holder_is_lost_even_if_a_finalizer_
     until("the campaign holds", ms(100), || contender.check_alive()).await;
     contender.shutdown().await.unwrap();
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    a_release_that_a_finalizer_holds_up_is_unconfirmed
+    an_object_that_is_deleted_under_its_holder_is_lost_even_if_a_finalizer_keeps_it
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lease_tokio::{Interrupted, Lease, LostReason};
+use crate::adapter::{Interrupted, Lease, LostReason};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -19,9 +19,7 @@ async fn loss(lease: &Lease, losses: &Losses) -> LostReason {
     reason
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn an_administrators_delete_is_a_loss() {
+pub async fn an_administrators_delete_is_a_loss() {
     let fixture = Fixture::new("admin-delete").await;
     let (lease, log) = fixture.logged(fixture.config("a", TTL));
     let losses = Losses::of(&lease);
@@ -36,9 +34,7 @@ async fn an_administrators_delete_is_a_loss() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn an_administrators_takeover_is_a_loss() {
+pub async fn an_administrators_takeover_is_a_loss() {
     let fixture = Fixture::new("admin-takeover").await;
     let lease = fixture.holder("a", TTL);
     let losses = Losses::of(&lease);
@@ -55,14 +51,12 @@ async fn an_administrators_takeover_is_a_loss() {
     let interrupted = timeout(ms(1000), work).await.expect("stopped").unwrap();
     assert_eq!(interrupted, Err(Interrupted::Lost(reason)));
     assert_eq!(fixture.object().await["spec"]["holderIdentity"], "intruder", "it is left alone");
-    assert_eq!(lease.release().await, Ok(lease_tokio::ReleaseOutcome::Nothing));
+    assert_eq!(lease.release().await, Ok(crate::adapter::ReleaseOutcome::Nothing));
     assert_eq!(fixture.object().await["spec"]["holderIdentity"], "intruder");
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_cleared_holder_is_a_loss() {
+pub async fn a_cleared_holder_is_a_loss() {
     let fixture = Fixture::new("cleared").await;
     let lease = fixture.holder("a", TTL);
     for nobody in [json!(""), json!(null)] {
@@ -76,9 +70,7 @@ async fn a_cleared_holder_is_a_loss() {
 }
 
 /// A process that shares the identity and took the record over.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_twin_is_a_loss() {
+pub async fn a_twin_is_a_loss() {
     let fixture = Fixture::new("twin").await;
     let lease = fixture.holder("a", TTL);
     let losses = Losses::of(&lease);
@@ -95,9 +87,7 @@ async fn a_twin_is_a_loss() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn handlers_can_be_many_and_each_is_unregistered_by_itself() {
+pub async fn handlers_can_be_many_and_each_is_unregistered_by_itself() {
     let fixture = Fixture::new("handlers").await;
     let lease = fixture.holder("a", TTL);
     let (kept, dropped, other) = (Losses::of(&lease), Losses::of(&lease), Losses::of(&lease));
@@ -116,4 +106,12 @@ async fn handlers_can_be_many_and_each_is_unregistered_by_itself() {
     until("the second loss is told", 2 * TTL, || kept.all().len() == 2 && other.all().len() == 2).await;
     assert_eq!(kept.all(), [reason, LostReason::Deleted]);
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    an_administrators_delete_is_a_loss
+    an_administrators_takeover_is_a_loss
+    a_cleared_holder_is_a_loss
+    a_twin_is_a_loss
+    handlers_can_be_many_and_each_is_unregistered_by_itself
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lease_tokio::{Clock, Event, Lease, LostReason, MonoTime, Problem, SystemClock};
+use crate::adapter::{Clock, Event, Lease, LostReason, MonoTime, Problem, SystemClock};
 use tokio::time::sleep;
 
 use crate::cluster::{Fixture, skipped};
@@ -61,9 +61,7 @@ async fn assert_lost_in_time(lease: &Lease, losses: &Losses, bound: MonoTime) ->
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_server_that_hangs_for_less_than_the_ttl_costs_nothing() {
+pub async fn a_server_that_hangs_for_less_than_the_ttl_costs_nothing() {
     let fixture = Fixture::alone("hang-within").await;
     let Some(process) = process(&fixture) else { return };
     let ttl = Duration::from_secs(4);
@@ -87,9 +85,7 @@ async fn a_server_that_hangs_for_less_than_the_ttl_costs_nothing() {
     fixture.clean_up().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_server_that_hangs_for_longer_than_the_ttl_costs_the_lease_in_time() {
+pub async fn a_server_that_hangs_for_longer_than_the_ttl_costs_the_lease_in_time() {
     let fixture = Fixture::alone("hang-beyond").await;
     let Some(process) = process(&fixture) else { return };
     let lease = fixture.holder("a", Duration::from_secs(2));
@@ -120,9 +116,7 @@ async fn a_server_that_hangs_for_longer_than_the_ttl_costs_the_lease_in_time() {
     fixture.clean_up().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_server_that_is_killed_and_back_within_the_ttl_costs_nothing() {
+pub async fn a_server_that_is_killed_and_back_within_the_ttl_costs_nothing() {
     let fixture = Fixture::alone("kill-within").await;
     let Some(process) = restartable(&fixture) else {
         return;
@@ -153,9 +147,7 @@ async fn a_server_that_is_killed_and_back_within_the_ttl_costs_nothing() {
     fixture.clean_up().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_server_that_is_killed_for_longer_than_the_ttl_costs_the_lease_in_time() {
+pub async fn a_server_that_is_killed_for_longer_than_the_ttl_costs_the_lease_in_time() {
     let fixture = Fixture::alone("kill-beyond").await;
     let Some(process) = restartable(&fixture) else {
         return;
@@ -183,4 +175,11 @@ async fn a_server_that_is_killed_for_longer_than_the_ttl_costs_the_lease_in_time
     assert_eq!(losses.all().len(), 1);
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    a_server_that_hangs_for_less_than_the_ttl_costs_nothing
+    a_server_that_hangs_for_longer_than_the_ttl_costs_the_lease_in_time
+    a_server_that_is_killed_and_back_within_the_ttl_costs_nothing
+    a_server_that_is_killed_for_longer_than_the_ttl_costs_the_lease_in_time
 }

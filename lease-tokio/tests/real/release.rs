@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lease_tokio::{AcquireError, Event, ReleaseOutcome, ReleasePolicy, Stopped};
+use crate::adapter::{AcquireError, Event, ReleaseOutcome, ReleasePolicy, Stopped};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -12,9 +12,7 @@ use crate::support::{Losses, QUARANTINE, ms, next_event, renewed, text, told, un
 
 const TTL: Duration = Duration::from_secs(3);
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_released_lease_is_free_at_once() {
+pub async fn a_released_lease_is_free_at_once() {
     let fixture = Fixture::new("release").await;
     let (first, log) = fixture.logged(fixture.config("a", TTL));
     let losses = Losses::of(&first);
@@ -40,9 +38,7 @@ async fn a_released_lease_is_free_at_once() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_stale_release_leaves_the_successors_lease_alone() {
+pub async fn a_stale_release_leaves_the_successors_lease_alone() {
     let fixture = Fixture::new("stale-release").await;
     // Long enough that the first holder does not look while it is overtaken.
     let (first, log) = fixture.logged(fixture.config("a", 5 * TTL));
@@ -67,9 +63,7 @@ async fn a_stale_release_leaves_the_successors_lease_alone() {
 }
 
 /// The same object, in other hands.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_stale_release_of_the_same_object_leaves_the_successors_record_alone() {
+pub async fn a_stale_release_of_the_same_object_leaves_the_successors_record_alone() {
     for (policy, line) in
         [(ReleasePolicy::Delete, "DELETE 409, GET 200"), (ReleasePolicy::Vacate, "PUT 409, GET 200")]
     {
@@ -87,9 +81,7 @@ async fn a_stale_release_of_the_same_object_leaves_the_successors_record_alone()
 }
 
 /// An edit that nobody told us of does not keep us from releasing.
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_release_after_an_edit_reads_and_tries_again() {
+pub async fn a_release_after_an_edit_reads_and_tries_again() {
     let fixture = Fixture::new("release-edited").await;
     let (lease, log) = fixture.logged(fixture.config("a", 5 * TTL));
     assert!(lease.acquire().await.unwrap());
@@ -101,9 +93,7 @@ async fn a_release_after_an_edit_reads_and_tries_again() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_release_of_an_object_that_is_gone_is_confirmed() {
+pub async fn a_release_of_an_object_that_is_gone_is_confirmed() {
     let fixture = Fixture::new("release-gone").await;
     let (lease, log) = fixture.logged(fixture.config("a", 5 * TTL));
     assert!(lease.acquire().await.unwrap());
@@ -114,9 +104,7 @@ async fn a_release_of_an_object_that_is_gone_is_confirmed() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_clean_shutdown_releases_and_ends_the_task() {
+pub async fn a_clean_shutdown_releases_and_ends_the_task() {
     let fixture = Fixture::new("shutdown").await;
     let holder = Doomed::new(&fixture, "a", TTL);
     let lease = holder.lease.clone();
@@ -133,9 +121,7 @@ async fn a_clean_shutdown_releases_and_ends_the_task() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_vacated_lease_keeps_its_object_and_is_free_at_once() {
+pub async fn a_vacated_lease_keeps_its_object_and_is_free_at_once() {
     let fixture = Fixture::new("vacate").await;
     fixture.create(json!({})).await;
     let strict = |identity| fixture.config(identity, TTL).release_policy(ReleasePolicy::Vacate);
@@ -160,9 +146,7 @@ async fn a_vacated_lease_keeps_its_object_and_is_free_at_once() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_strict_holder_that_creates_the_object_waits_a_quarantine() {
+pub async fn a_strict_holder_that_creates_the_object_waits_a_quarantine() {
     let fixture = Fixture::new("quarantine").await;
     let ttl = Duration::from_secs(2);
     let strict = |identity| fixture.config(identity, ttl).release_policy(ReleasePolicy::Vacate);
@@ -197,9 +181,7 @@ async fn a_strict_holder_that_creates_the_object_waits_a_quarantine() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn a_release_in_quarantine_takes_the_object_away() {
+pub async fn a_release_in_quarantine_takes_the_object_away() {
     let fixture = Fixture::new("quarantine-release").await;
     let lease = fixture.spawn(fixture.config("a", TTL).release_policy(ReleasePolicy::Vacate));
     let mut events = lease.events();
@@ -213,4 +195,16 @@ async fn a_release_in_quarantine_takes_the_object_away() {
     assert_eq!(attempt.await.unwrap(), Err(AcquireError::Cancelled));
     assert!(fixture.find().await.is_none(), "nobody ever held it, so nothing of it stays");
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    a_released_lease_is_free_at_once
+    a_stale_release_leaves_the_successors_lease_alone
+    a_stale_release_of_the_same_object_leaves_the_successors_record_alone
+    a_release_after_an_edit_reads_and_tries_again
+    a_release_of_an_object_that_is_gone_is_confirmed
+    a_clean_shutdown_releases_and_ends_the_task
+    a_vacated_lease_keeps_its_object_and_is_free_at_once
+    a_strict_holder_that_creates_the_object_waits_a_quarantine
+    a_release_in_quarantine_takes_the_object_away
 }

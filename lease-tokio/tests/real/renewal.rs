@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lease_tokio::Event;
+use crate::adapter::Event;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -12,9 +12,7 @@ use crate::support::{Losses, assert_six_fraction_digits, ms, next_event, renewed
 
 const TTL: Duration = Duration::from_secs(2);
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn renewals_keep_the_lease_for_several_ttls() {
+pub async fn renewals_keep_the_lease_for_several_ttls() {
     let fixture = Fixture::new("renewals").await;
     let lease = fixture.holder("a", TTL);
     let losses = Losses::of(&lease);
@@ -56,9 +54,7 @@ async fn renewals_keep_the_lease_for_several_ttls() {
     fixture.clean_up().await;
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn an_edit_of_the_metadata_is_not_a_loss() {
+pub async fn an_edit_of_the_metadata_is_not_a_loss() {
     let fixture = Fixture::new("metadata-edit").await;
     let (lease, log) = fixture.logged(fixture.config("a", TTL));
     let losses = Losses::of(&lease);
@@ -90,9 +86,7 @@ fn but_for_the_renewal(object: &Value) -> Value {
     rest
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: set LEASE_TEST_SERVER, LEASE_TEST_CA, LEASE_TEST_TOKEN"]
-async fn what_others_put_there_survives_renewals_and_takeovers() {
+pub async fn what_others_put_there_survives_renewals_and_takeovers() {
     let fixture = Fixture::new("foreign-fields").await;
     // An owner that exists: where a garbage collector runs, a made-up one would take the lease with it.
     let owners = format!("/api/v1/namespaces/{}/configmaps", fixture.cluster.namespace);
@@ -145,4 +139,10 @@ async fn what_others_put_there_survives_renewals_and_takeovers() {
     let _ = next.shutdown().await.unwrap();
     fixture.cluster.admin.delete(&format!("{owners}/{}", fixture.name)).await.ok();
     fixture.clean_up().await;
+}
+
+crate::on_every_runtime! {
+    renewals_keep_the_lease_for_several_ttls
+    an_edit_of_the_metadata_is_not_a_loss
+    what_others_put_there_survives_renewals_and_takeovers
 }

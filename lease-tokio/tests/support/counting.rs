@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::adapter::{BoxFuture, Call, SendError, Transport};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use lease_tokio::{BoxFuture, Call, SendError, Transport};
 use tokio::time::Instant;
 
 /// One request, and what became of it.

@@ -7,7 +7,7 @@ pub mod sampler;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lease_tokio::{Config, ConfigBuilder, Event, Events, Lease, LostReason, Subscription};
+use crate::adapter::{Config, ConfigBuilder, Event, Events, Lease, LostReason, Subscription};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use lease_tokio::{Clock, Lease, MonoTime, SystemClock};
+use crate::adapter::{Clock, Lease, MonoTime, SystemClock};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_micros(250);
@@ -64,7 +64,7 @@ fn sample(leases: &[Lease], stopped: &AtomicBool) -> Seen {
             seen.longest_gap = seen.longest_gap.max(now.saturating_since(last));
         }
         seen.looks += 1;
-        let mut holder: Option<(&Lease, lease_tokio::Held)> = None;
+        let mut holder: Option<(&Lease, crate::adapter::Held)> = None;
         for lease in leases {
             let Some(held) = lease.held() else { continue };
             // One after the other is no overlap. A term never comes back, so one that is seen before and after
