@@ -1,7 +1,9 @@
-//! The tables of `src/manual/transitions.md` are what the machine does, seen in random scripts: `BLESS=1` rewrites
+//! The diagram and the tables of `src/manual/transitions.md` are what the machine does, seen in random scripts: `BLESS=1` rewrites
 //! them.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "manual/diagram.rs"]
+mod diagram;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +156,8 @@ fn tables(seen: &Seen) -> String {
     let mut text = format!(
         "# What leads where\n\nMade by a test that runs {SCRIPTS} random scripts and writes down what it sees; it fails when the \
          machine does anything else.\nA deadline that has passed is handled before the input that shows it, so any input can \
-         end a term.\n\n| in | input | then |\n| --- | --- | --- |\n"
+         end a term.\n\n{}\n| in | input | then |\n| --- | --- | --- |\n",
+        diagram::svg(&seen.transitions)
     );
     for ((from, input), to) in &seen.transitions {
         writeln!(text, "| `{from:?}` | {input} | {} |", list(to)).unwrap();
@@ -167,7 +170,7 @@ fn tables(seen: &Seen) -> String {
 }
 
 #[test]
-fn the_manuals_tables_are_what_the_machine_does() {
+fn the_manuals_diagram_and_tables_are_what_the_machine_does() {
     let mut seen = Seen::default();
     for seed in 0..SCRIPTS {
         script(seed, &mut seen);
