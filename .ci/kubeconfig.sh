@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Kubeconfigs on a real API server: a client certificate, a token, and an exec plugin, each through both adapters.
+# Kubeconfigs on a real API server: a client certificate, a token, and an exec plugin in both versions of its interface,
+# each through both adapters.
 #
 #   kube-apiserver.sh run DIR -- kubeconfig.sh       in the environment that kube-apiserver.sh makes
 set -euo pipefail
@@ -17,9 +18,10 @@ trap 'rm -rf "$dir"' EXIT
 cat >"$dir/plugin" <<'PLUGIN'
 #!/usr/bin/env bash
 set -euo pipefail
-case ${KUBERNETES_EXEC_INFO:?} in *'"client.authentication.k8s.io/v1"'*) ;; *) exit 1 ;; esac
-printf '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "%s"}}' "$(cat "$1")"
-printf 'run\n' >>"$1.runs"
+version=client.authentication.k8s.io/$2
+case ${KUBERNETES_EXEC_INFO:?} in *"\"$version\""*) ;; *) exit 1 ;; esac
+printf '{"apiVersion": "%s", "kind": "ExecCredential", "status": {"token": "%s"}}' "$version" "$(cat "$1")"
+printf '%s\n' "$2" >>"$1.runs"
 PLUGIN
 chmod +x "$dir/plugin"
 printf '%s' "$LEASE_TEST_HOLDER_TOKEN" >"$dir/token"
@@ -46,16 +48,22 @@ users:
     exec:
       apiVersion: client.authentication.k8s.io/v1
       command: ./plugin
-      args: ["$dir/token"]
+      args: ["$dir/token", v1]
       interactiveMode: Never
       provideClusterInfo: true
+- name: plugin-v1beta1
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      command: ./plugin
+      args: ["$dir/token", v1beta1]
 YAML
 cat >"$dir/contexts" <<YAML
 apiVersion: v1
 kind: Config
 current-context: certificate
 contexts:
-$(for user in certificate token plugin; do
+$(for user in certificate token plugin plugin-v1beta1; do
     printf -- '- {name: %s, context: {cluster: real, user: %s, namespace: %s}}\n' "$user" "$user" "$namespace"
 done)
 YAML
@@ -63,11 +71,13 @@ export KUBECONFIG=$dir/contexts:$dir/clusters
 
 cargo build --locked --quiet -p lease-tokio --example failover
 cargo build --locked --quiet -p lease-async-std --example hold
-for context in certificate token plugin; do
+for context in certificate token plugin plugin-v1beta1; do
     printf -- '--- context %s: failover on tokio, hold on async-std\n' "$context"
     cargo run --locked --quiet -p lease-tokio --example failover -- --context "$context" --namespace "$namespace" | tail -n 6
     cargo run --locked --quiet -p lease-async-std --example hold -- --context "$context" --namespace "$namespace" | tail -n 5
 done
-printf 'the plugin was run %s times\n' "$(wc -l <"$dir/token.runs")"
+for version in v1 v1beta1; do
+    printf 'the plugin was run %s times as %s\n' "$(grep -cx "$version" "$dir/token.runs")" "$version"
+done
 # kubectl reads the same files in the same way.
 if command -v kubectl >/dev/null; then kubectl --context plugin -n "$namespace" auth can-i create leases; fi

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         run::<Tokio>("tokio, current_thread", |case| on_tokio(Builder::new_current_thread(), case)),
         run::<Tokio>("tokio, multi_thread", |case| on_tokio(Builder::new_multi_thread(), case)),
         run::<AsyncStd>("async-std", async_std::task::block_on),
+        run::<AsyncStd>("async-std, under smol", smol::block_on),
     ];
     println!("{}", table(&reports));
     if reports.iter().all(Report::is_clean) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
