@@ -6,6 +6,8 @@
 //! cargo run --manifest-path lease-tokio/examples/kube-client/Cargo.toml -- --infer   as kubectl would, or in a pod
 //! ```
 //!
+//! `--kubeconfig FILE` and `--context NAME` do what they do for the other examples.
+//!
 //! [`KubeTransport`] is all there is to it; copy it. Mind that `kube` refreshes its credentials by itself: what it
 //! does not, a 401 does not make it do.
 
@@ -45,9 +47,8 @@ impl Transport for KubeTransport {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let infer = std::env::args().any(|argument| argument == "--infer");
     let server = EmbeddedServer::builder().tls(true).token("secret", "example", Rights::All).start()?;
-    let client = if infer { Client::try_default().await? } else { embedded(&server).await? };
+    let client = client(&server).await?;
     let namespace = client.default_namespace().to_owned();
     let config = Config::builder()
         .namespace(&namespace)
@@ -63,6 +64,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let held = lease.check_alive();
     println!("released: {:?}", lease.shutdown().await?);
     if held { Ok(()) } else { Err("the lease was not renewed".into()) }
+}
+
+/// The client that the command line asks for.
+async fn client(server: &EmbeddedServer) -> Result<Client, Box<dyn Error>> {
+    let (mut file, mut options, mut infer) = (None, KubeConfigOptions::default(), false);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--infer" => infer = true,
+            "--kubeconfig" => file = Some(value()?),
+            "--context" => options.context = Some(value()?),
+            _ => return Err(format!("unknown argument {argument}").into()),
+        }
+    }
+    let config = match file {
+        Some(file) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
+        None if options.context.is_some() => kube::Config::from_kubeconfig(&options).await?,
+        None if infer => return Ok(Client::try_default().await?),
+        None => return embedded(server).await,
+    };
+    Ok(Client::try_from(config)?)
 }
 
 /// A client for the embedded server, as an application would have one.
