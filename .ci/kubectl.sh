@@ -85,7 +85,7 @@ k() {
 }
 has() { grep -qE -- "$1" "$dir/out" || die "kubectl printed no line that matches: $1"; }
 
-kubectl version --client 2>/dev/null | head -n 1
+kubectl version --client 2>/dev/null | sed -n 1p
 cat >"$dir/lease.yaml" <<'LEASE'
 apiVersion: coordination.k8s.io/v1
 kind: Lease

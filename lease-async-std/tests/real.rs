@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! export LEASE_TEST_SERVER=https://… LEASE_TEST_CA=ca.crt LEASE_TEST_TOKEN=…     (an administrator's)
-//! cargo test -p lease-async-std --test real -- --ignored --test-threads=8
+//! cargo test -p lease-async-std --test real -- --ignored --test-threads=4
 //! ```
 //!
 //! `lease-tokio/tests/real.rs` lists the variables. What is around the holders (the administrator's client, the

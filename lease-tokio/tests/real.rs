@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! export LEASE_TEST_SERVER=https://… LEASE_TEST_CA=ca.crt LEASE_TEST_TOKEN=…     (an administrator's)
-//! cargo test -p lease-tokio --test real -- --ignored --test-threads=8
+//! cargo test -p lease-tokio --test real -- --ignored --test-threads=4
 //! ```
 //!
 //! | variable | what | without it |
