@@ -251,9 +251,10 @@ impl Driver {
             }
             Some(Command::Release(called, answer)) => self.release(called, answer),
             Some(Command::Shutdown(called, answer)) => {
+                // First, since the machine may answer at once: nobody can join what is answered.
+                self.join_late_releases();
                 self.release(called, answer);
                 self.stopping = true;
-                self.join_late_releases();
             }
             // The last handle is gone: nobody can ask any more. A release that is under way is finished.
             None => self.stopping = true,

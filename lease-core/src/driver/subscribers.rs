@@ -60,7 +60,11 @@ impl Subscribers {
             list.subscribers.insert(id, subscriber);
         }
         drop(list);
-        Subscription { subscribers: Some(Arc::clone(self)), registered, id }
+        let subscribers = Arc::clone(self);
+        Subscription::new(move || {
+            registered.store(false, Ordering::SeqCst);
+            subscribers.remove(id);
+        })
     }
 
     fn remove(&self, id: u64) {
@@ -165,33 +169,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// unregistered does not start any more; one that is running just then runs to its end.
 #[must_use = "dropping a subscription unregisters its handler: keep it, or call `forget`"]
 pub struct Subscription {
-    subscribers: Option<Arc<Subscribers>>,
-    registered: Arc<AtomicBool>,
-    id: u64,
+    /// `None` when there is nothing to do any more.
+    unregister: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Subscription {
+    /// For those who write a lease of their own: an implementation of
+    /// [`interface::Lease`](super::interface::Lease), which has an example.
+    ///
+    /// `unregister` takes the handler off the list. It is called once, when the subscription is dropped or
+    /// [`unregister`](Self::unregister) is called, on that thread, which may be a handler's own and may be
+    /// unwinding: it must not wait for handlers and must not panic. After [`forget`](Self::forget) it is
+    /// not called.
+    pub fn new(unregister: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { unregister: Some(Box::new(unregister)) }
+    }
+
     /// Unregisters the handler.
     pub fn unregister(self) {}
 
     /// Keeps the handler registered for as long as the lease lives.
     pub fn forget(mut self) {
-        self.subscribers = None;
+        self.unregister = None;
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(subscribers) = self.subscribers.take() {
-            self.registered.store(false, Ordering::SeqCst);
-            subscribers.remove(self.id);
+        if let Some(unregister) = self.unregister.take() {
+            unregister();
         }
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
+        formatter.debug_struct("Subscription").finish_non_exhaustive()
     }
 }
 
@@ -240,6 +253,23 @@ mod tests {
         fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> bool {
             self.0.send(work).is_ok()
         }
+    }
+
+    #[test]
+    fn a_subscription_of_ones_own_ends_once_or_is_forgotten() {
+        fn is_for_any_thread<T: Send + Sync>(_: &T) {}
+        let ends = Arc::new(Mutex::new(0));
+        let subscribe = || {
+            let ends = Arc::clone(&ends);
+            Subscription::new(move || *lock(&ends) += 1)
+        };
+        is_for_any_thread(&subscribe());
+        assert_eq!(*lock(&ends), 1, "dropped");
+        subscribe().unregister();
+        assert_eq!(*lock(&ends), 2);
+        subscribe().forget();
+        assert_eq!(*lock(&ends), 2);
+        assert_eq!(Arc::strong_count(&ends), 1, "what is forgotten is let go");
     }
 
     /// With two threads for blocking work, a handler that hangs leaves one to the other, whatever is lost.
