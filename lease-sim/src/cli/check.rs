@@ -109,7 +109,7 @@ fn text_summary(summary: &Summary, wall: Duration, options: &Options) -> String 
     let seconds = wall.as_secs_f64().max(1e-9);
     let simulated = simulated_seconds(summary);
     let mut text = format!(
-        "{} schedules in {seconds:.1} s: {:.0} a second on {} threads\n\
+        "{} schedules in {seconds:.1} s: {:.0} a second with --jobs {}\n\
          {:.0} simulated hours, {:.0} times real time\n\
          {} requests (all of them real JSON), {} terms, trace hash {:016x}\n",
         grouped(summary.schedules),
