@@ -3,7 +3,7 @@
 #
 #   which-crate.sh            build one program with each adapter in a folder of its own; print a table
 #
-# Crates: distinct normal dependencies without the adapter itself. CPU time: a clean release build on two jobs, user and
+# Crates: distinct normal dependencies of the program, the adapter among them. CPU time: a clean release build on two jobs, user and
 # system, all compiler processes. Binary: stripped. Takes minutes; run it on an idle machine. Continuous integration does
 # not run it.
 set -euo pipefail
@@ -39,16 +39,16 @@ TOML
 }
 
 measure() {
-    local name=$1 crates bytes before after
+    local name=$1 crates bytes cpu TIMEFORMAT='%U %S'
     cd "$work/$name"
     cargo fetch --quiet
-    crates=$(cargo tree -e normal --prefix none --format '{p}' | awk '{ print $1, $2 }' | sort -u | grep -cvE "^(program|$name) ")
-    before=$(awk '{ print $16 + $17 }' /proc/$$/stat)
-    CARGO_TARGET_DIR=$work/$name/target CARGO_INCREMENTAL=0 cargo build --quiet --release -j2
-    after=$(awk '{ print $16 + $17 }' /proc/$$/stat)
+    crates=$(cargo tree -e normal --prefix none --format '{p}' | awk '{ print $1, $2 }' | sort -u | grep -cv '^program ')
+    # shellcheck disable=SC2030,SC2031 # for this build only
+    export CARGO_TARGET_DIR=$work/$name/target CARGO_INCREMENTAL=0
+    cpu=$({ time cargo build --quiet --release -j2 >&2; } 2>&1 | tail -n 1)
     bytes=$(stat -c %s "$work/$name/target/release/program")
-    awk -v name="$name" -v crates="$crates" -v cpu=$((after - before)) -v bytes="$bytes" \
-        'BEGIN { printf "| `%s` | %d | %.1f | %.1f |\n", name, crates, cpu / 100, bytes / 1e6 }'
+    awk -v name="$name" -v crates="$crates" -v bytes="$bytes" \
+        '{ printf "| `%s` | %d | %.0f | %.1f |\n", name, crates, $1 + $2, bytes / 1e6 }' <<<"$cpu"
     rm -rf "$work/$name/target"
 }
 
