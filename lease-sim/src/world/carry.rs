@@ -316,7 +316,7 @@ impl World<'_> {
         if place.incarnation != sent.incarnation || place.machine.is_none() {
             return;
         }
-        if place.paused_until > self.now {
+        if place.has_to_wait(self.now) {
             return place.inbox.push(Incoming::Reply(message));
         }
         if pause > 0 {

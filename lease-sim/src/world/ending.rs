@@ -50,7 +50,9 @@ impl World<'_> {
                 format!("{was:?} held, now {is:?} does, and nothing had happened")
             });
         }
-        let Some((seat, _)) = self.settled.filter(|_| self.seats.len() > 1) else {
+        // A twin whose time is over does not follow anybody.
+        let others = self.seats.iter().filter(|seat| !seat.retired).count() > 1;
+        let Some((seat, _)) = self.settled.filter(|_| others) else {
             return;
         };
         let period = self.longest(|holder| match holder.drive {

@@ -26,7 +26,7 @@ impl World<'_> {
         if place.machine.is_none() || place.retired {
             return;
         }
-        if place.paused_until > self.now {
+        if place.has_to_wait(self.now) {
             return place.inbox.push(Incoming::Command);
         }
         let (command, input) = match place.plan.drive {
@@ -49,7 +49,7 @@ impl World<'_> {
         if place.machine.is_none() {
             return;
         }
-        if place.paused_until > self.now {
+        if place.has_to_wait(self.now) {
             return place.inbox.push(Incoming::Release);
         }
         let held = self.oracle.believes(self.now, seat).is_some();
@@ -99,7 +99,7 @@ impl World<'_> {
         if place.incarnation != incarnation || place.machine.is_none() {
             return;
         }
-        if place.paused_until > self.now {
+        if place.has_to_wait(self.now) {
             return place.inbox.push(Incoming::Credentials(id));
         }
         self.oracle.marks.hit(Mark::Refreshed);

@@ -109,6 +109,11 @@ impl Seat {
         Process { seat: index, incarnation: self.incarnation }
     }
 
+    /// Whether what arrives has to wait: the process is stopped, or has yet to look at what came before.
+    pub(crate) fn has_to_wait(&self, now: u64) -> bool {
+        self.paused_until > now || !self.inbox.is_empty()
+    }
+
     /// A new incarnation.
     pub(crate) fn start(&mut self, plan: &Plan, index: u8, at: u64) {
         self.incarnation += 1;
