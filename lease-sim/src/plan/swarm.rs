@@ -412,13 +412,14 @@ fn vanish(draft: &mut Draft, source: &mut impl Source, holders: &[HolderPlan]) {
         .faults
         .push(Fault { at: at + source.below(ttl / 3), what: FaultKind::Admin { edit: Edit::Delete } });
     for number in 0..source.below(3) {
-        let at = at + source.below(ttl);
+        let at = (at + source.below(ttl)).min(draft.heals_at - SECOND);
         if number == 1 {
             // And the mark of the quarantine with it.
             draft.faults.push(Fault { at, what: FaultKind::Admin { edit: Edit::Strip } });
         }
         let holder = source.below(draft.holders) as u8;
         let span = source.spread(Duration::from_millis(50), Duration::from_secs(3));
+        let span = span.min(draft.heals_at - at);
         draft.faults.push(Fault { at, what: FaultKind::Crash { holder, span } });
     }
 }
