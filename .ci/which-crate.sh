@@ -3,9 +3,9 @@
 #
 #   which-crate.sh            build one program with each adapter in a folder of its own; print a table
 #
-# Crates: distinct normal dependencies of the program, the adapter among them. CPU time: a clean release build on two jobs, user and
-# system, all compiler processes. Binary: stripped. Takes minutes; run it on an idle machine. Continuous integration does
-# not run it.
+# Crates: distinct normal dependencies of the program, the adapter among them. CPU time: a clean release build on two
+# jobs, user and system, all compiler processes. Binary: stripped. Takes minutes; run it on an idle machine. Continuous
+# integration does not run it.
 set -euo pipefail
 shopt -s inherit_errexit
 

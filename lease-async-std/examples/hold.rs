@@ -14,33 +14,24 @@ mod common;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Options, Result, embedded, explain, seconds};
+use common::{Options, Result, api_server, exit_code, seconds};
 use lease_async_std::{Config, CredentialSource, Lease};
 
 const USAGE: &str = "hold: one holder gets the lease, the other waits for it.";
 const TTL: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    match async_std::task::block_on(run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("hold: {}", explain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("hold", async_std::task::block_on(run()))
 }
 
 async fn run() -> Result<()> {
     let Some(options) = Options::parse("hold", USAGE)? else {
         return Ok(());
     };
-    let (_server, credentials) = if options.embedded() {
-        let (server, credentials) = embedded(&options.namespace)?;
+    let (server, credentials) = api_server(&options)?;
+    if let Some(server) = &server {
         println!("embedded API server at {}", server.url());
-        (Some(server), credentials)
-    } else {
-        (None, options.credentials()?)
-    };
+    }
     let first = holder(&options, &credentials, "first")?;
     let second = holder(&options, &credentials, "second")?;
     let token = first.campaign().await?;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_std::task::{block_on, sleep, spawn};
-use common::{Options, Result, Usage, explain, seconds};
+use common::{Options, Result, Usage, exit_code, seconds};
 use lease_async_std::{Config, Lease, RecorderConfig, SurfTransport};
 
 const USAGE: &str = "many: holds many leases in one process and says what they cost.
@@ -32,23 +32,14 @@ fn main() -> ExitCode {
         Ok(Some(options)) => block_on(hold(&options)),
         Err(error) => Err(error),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("many: {}", explain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("many", ended)
 }
 
 async fn hold(options: &Options) -> Result<()> {
-    let (_server, credentials) = if options.embedded() {
-        let (server, credentials) = common::embedded(&options.namespace)?;
+    let (server, credentials) = common::api_server(options)?;
+    if let Some(server) = &server {
         println!("embedded API server in this process at {}", server.url());
-        (Some(server), credentials)
-    } else {
-        (None, options.credentials()?)
-    };
+    }
     let transport = Arc::new(SurfTransport::builder(credentials).build()?);
     let before = Usage::now();
     let began = seconds();

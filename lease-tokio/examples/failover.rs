@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Options, Result, embedded, explain, seconds};
+use common::{Options, Result, api_server, exit_code, seconds};
 use lease_tokio::{Acquisition, Config, CredentialSource, Event, FencingToken, Lease};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -24,26 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("failover: {}", explain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("failover", run().await)
 }
 
 async fn run() -> Result<()> {
     let Some(options) = Options::parse("failover", USAGE)? else {
         return Ok(());
     };
-    let (server, credentials) = if options.embedded() {
-        let (server, credentials) = embedded(&options.namespace)?;
+    let (server, credentials) = api_server(&options)?;
+    if let Some(server) = &server {
         println!("embedded API server at {}", server.url());
-        (Some(server), credentials)
-    } else {
-        (None, options.credentials()?)
-    };
+    }
     let mut play = Play::new(&options, &credentials)?;
     println!("three holders, ttl {TTL:?}; each believes for {:?} after a confirmed write\n", TTL - TTL / 10);
 

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Options, Result, Usage, explain, seconds};
+use common::{Options, Result, Usage, exit_code, seconds};
 use lease_tokio::{Config, Lease, RecorderConfig, ReqwestTransport};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -33,23 +33,14 @@ async fn main() -> ExitCode {
         Ok(Some(options)) => hold(&options).await,
         Err(error) => Err(error),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("many: {}", explain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("many", ended)
 }
 
 async fn hold(options: &Options) -> Result<()> {
-    let (_server, credentials) = if options.embedded() {
-        let (server, credentials) = common::embedded(&options.namespace)?;
+    let (server, credentials) = common::api_server(options)?;
+    if let Some(server) = &server {
         println!("embedded API server in this process at {}", server.url());
-        (Some(server), credentials)
-    } else {
-        (None, options.credentials()?)
-    };
+    }
     let transport = Arc::new(ReqwestTransport::builder(credentials).build()?);
     let before = Usage::now();
     let began = seconds();

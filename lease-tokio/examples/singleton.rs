@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use common::{Options, Result, explain, seconds};
+use common::{Options, Result, exit_code, seconds};
 use lease_tokio::{Config, Interrupted, Lease};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -41,13 +41,7 @@ async fn main() -> ExitCode {
         },
         Err(error) => Err(error),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("singleton: {}", explain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("singleton", ended)
 }
 
 /// A worker process: work while held, for ever.

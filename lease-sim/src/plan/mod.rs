@@ -13,12 +13,12 @@ mod text;
 pub use crate::splitmix::mix;
 pub use faults::{Edit, FAULT_NAMES, Fault, FaultKind, Refusal, Way};
 pub use network::{Deed, Fate, Garbage, Network, Throttle};
-pub(crate) use settings::{NAME, NAMESPACE};
+pub(crate) use settings::{NAME, NAMESPACE, PATH};
 pub use source::{Seeded, Source, Tape};
 pub use swarm::{Scenario, Swarm};
 pub use text::{PlanError, TapeError};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A second, in nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -197,8 +197,7 @@ impl HolderPlan {
 }
 
 /// An assumption of the safety argument that a plan breaks on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Assumption {
     /// Monotonic clocks keep their rate within what the margin allows.
@@ -227,6 +226,13 @@ impl Assumption {
             Self::Readings => "readings",
             Self::Storage => "storage",
         }
+    }
+}
+
+/// By its [name](Assumption::name).
+impl Serialize for Assumption {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

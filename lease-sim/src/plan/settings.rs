@@ -9,6 +9,8 @@ use crate::oracle::{MAX_FOREIGN_TTL, identity};
 /// The namespace and the name of the one lease. `default` cannot be deleted.
 pub(crate) const NAMESPACE: &str = "team";
 pub(crate) const NAME: &str = "job";
+/// Where it is: both of them in a path.
+pub(crate) const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/team/leases/job";
 
 impl HolderPlan {
     /// The settings of the holder at this place, not checked yet.

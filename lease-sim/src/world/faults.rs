@@ -7,13 +7,13 @@ use super::seat::{NAME, NAMESPACE};
 use super::{Happening, World, replies};
 use crate::api_server::micro_time;
 use crate::oracle::Snapshot;
+use crate::plan::PATH;
 use crate::plan::{Beginning, Drive, Edit, Fault, FaultKind, Refusal, SECOND, Way};
 use crate::trace::What;
 use lease_core::{Input, MonoTime, Now};
 
 /// Somebody else's client.
 const STRANGER: &str = "stranger_7c1";
-const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/team/leases/job";
 
 impl World<'_> {
     /// Faults of the plan that last at this instant; storms of labels never end anything.

@@ -8,6 +8,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use lease_core::credentials::kubeconfig::KubeconfigOptions;
 use lease_core::credentials::{
@@ -132,6 +133,28 @@ By itself it starts an embedded API server on a free port of this machine. On a 
   --name NAME         the Lease's name; default: example-<the example's name>
 ";
 
+/// How an example ends: what went wrong goes to the standard error.
+pub fn exit_code(example: &str, ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{example}: {}", explain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The credentials for the API server that the command line names or, where it names none, for one in this process,
+/// which lives as long as what comes with them.
+pub fn api_server(options: &Options) -> Result<(Option<EmbeddedServer>, CredentialSource)> {
+    if options.embedded() {
+        let (server, credentials) = embedded(&options.namespace)?;
+        Ok((Some(server), credentials))
+    } else {
+        Ok((None, options.credentials()?))
+    }
+}
+
 /// An API server in this process, with TLS and a token, and the credentials for it.
 pub fn embedded(namespace: &str) -> Result<(EmbeddedServer, CredentialSource)> {
     const TOKEN: &str = "example-token";
@@ -150,7 +173,7 @@ pub fn embedded(namespace: &str) -> Result<(EmbeddedServer, CredentialSource)> {
 }
 
 /// An error with all of its causes.
-pub fn explain(error: &(dyn Error + 'static)) -> String {
+fn explain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
