@@ -96,7 +96,7 @@ impl Client {
 /// the response's head is here. So what ended it is known, and not only that it ended: a server that does not
 /// accept our certificate says so in an alert after the handshake. And whoever drops this future closes the
 /// connection on the spot.
-async fn first_exchange(
+pub(super) async fn first_exchange(
     stream: Box<dyn Stream>,
     request: http::Request<Full<Bytes>>,
 ) -> Result<(http::Response<Incoming>, Sender), ClientError> {

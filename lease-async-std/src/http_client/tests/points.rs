@@ -19,6 +19,7 @@ use lease_core::Failure;
 use lease_sim::listener::{EmbeddedServer, Fault};
 use surf::http::Method;
 
+use super::super::client::first_exchange;
 use super::super::convert::to_surf;
 use super::super::io::HyperIo;
 use super::super::{Client, ClientError, Head};
@@ -116,6 +117,40 @@ fn point_2_an_alert_after_the_handshake_is_the_cause() {
             assert!(text.contains("received fatal alert"), "{text}");
         }
     });
+}
+
+/// Ends with what the server says of our certificate, before it has taken a byte.
+struct Alert;
+
+impl AsyncRead for Alert {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::Error::other("unknown certificate authority")))
+    }
+}
+
+impl AsyncWrite for Alert {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The order in which the test above goes wrong only now and then: the connection has ended before it has looked
+/// at the request.
+#[test]
+fn point_2_what_ended_a_connection_is_the_cause_even_if_the_request_was_not_looked_at() {
+    let request = http::Request::get("http://localhost/version").body(Full::new(Bytes::new())).unwrap();
+    let error = run(first_exchange(Box::new(Alert), request)).unwrap_err();
+    assert!(matches!(error, ClientError::NotSent(_)), "{error:?}");
+    let text = chain(&error);
+    assert!(text.contains("unknown certificate authority"), "{text}");
 }
 
 #[test]
