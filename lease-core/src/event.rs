@@ -63,6 +63,13 @@ pub enum Event {
         /// When it is tried again.
         retry_at: Option<MonoTime>,
     },
+    /// A watch could not be opened, or ended otherwise than it should. Renewals and polls go on without it.
+    WatchTrouble {
+        /// Why.
+        problem: Problem,
+        /// When it is opened again, if it is still wanted then.
+        retry_at: MonoTime,
+    },
     /// A live record carries our identity but was written by somebody else: two processes share a name.
     DuplicateIdentity,
     /// A record claims more than `max_foreign_ttl`, which is what we wait instead.

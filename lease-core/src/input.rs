@@ -36,14 +36,15 @@ pub enum Input {
         /// What is known about it.
         failure: Failure,
     },
-    /// Bytes of a watch. Not used yet: counted and ignored.
+    /// Bytes of the body of a watch. The first one, which may be empty, says that it is open: see
+    /// [`OpenWatch`](crate::Action::OpenWatch).
     WatchChunk {
         /// Of the watch.
         id: RequestId,
-        /// As they came.
+        /// As they came, cut anywhere.
         bytes: Bytes,
     },
-    /// A watch ended. Not used yet: counted and ignored.
+    /// An open watch ended, in whatever way.
     WatchClosed {
         /// Of the watch.
         id: RequestId,

@@ -39,14 +39,25 @@ pub enum Action {
         /// Read no more than this many bytes of the response's body.
         max_body: usize,
     },
-    /// Open a watch. Not used yet.
+    /// Open a watch, on a connection of its own: only with [`watch`](crate::ConfigBuilder::watch).
+    ///
+    /// When the head of the response says 200, hand in a [`WatchChunk`](crate::Input::WatchChunk) at once, empty if
+    /// there are no bytes yet, then one for every piece of the body as it comes, and
+    /// [`WatchClosed`](crate::Input::WatchClosed) at its end, however it ends. Any other status: read the body and
+    /// hand in a [`Response`](crate::Input::Response). No response: [`Failed`](crate::Input::Failed).
     OpenWatch {
-        /// To hand back with every chunk.
+        /// To hand back with whatever comes.
         id: RequestId,
         /// As for [`Send`](Self::Send).
         request: http::Request<Bytes>,
+        /// When the machine stops waiting for the head. What comes after it may take minutes; the machine
+        /// [aborts](Self::Abort) a watch that lasts for too long.
+        give_up_at: MonoTime,
+        /// Read no more than this many bytes of the body of a response that is not 200.
+        max_body: usize,
     },
-    /// The response is no longer wanted: drop the request and its connection. Optional for a driver.
+    /// The response is no longer wanted: drop the request, or the watch, and its connection. Optional for a driver
+    /// that opens no watches.
     Abort {
         /// Of the request.
         id: RequestId,
@@ -76,6 +87,8 @@ pub enum WakeReason {
     Poll,
     /// The quarantine of an object that we created ends.
     QuarantineEnds,
+    /// A watch is to be opened, or is given up.
+    Watch,
 }
 
 /// A term, as of now.

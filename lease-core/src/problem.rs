@@ -105,6 +105,8 @@ pub enum Verb {
     Update,
     /// DELETE.
     Delete,
+    /// GET of a stream of changes.
+    Watch,
 }
 
 impl fmt::Display for Verb {
@@ -114,6 +116,7 @@ impl fmt::Display for Verb {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Watch => "watch",
         })
     }
 }

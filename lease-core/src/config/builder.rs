@@ -39,6 +39,7 @@ pub struct ConfigBuilder {
     same_identity: SameIdentity,
     release_policy: Option<ReleasePolicy>,
     existing_only: bool,
+    watch: bool,
     max_body: Option<usize>,
     creation: Creation,
     #[cfg(feature = "mutants")]
@@ -211,6 +212,21 @@ impl ConfigBuilder {
         self
     }
 
+    /// Watches the object while holding it or campaigning for it. Default off. Asks for the verb `watch`.
+    ///
+    /// Renewals and polls go on as without it, and all that the protocol promises rests on them: a watch is a hint.
+    /// What it gives is time. A campaign hears of a release at once instead of at its next poll, and counts the wait
+    /// for a holder that died from its last renewal instead of from the poll that found it. A holder hears at once
+    /// that somebody deleted the object or put another name there. One more connection, and one request every
+    /// eight ttl (30 s to 5 min).
+    ///
+    /// A watch that cannot be opened, or ends, is opened again after a pause that grows up to a minute; an
+    /// [event](crate::Event::WatchTrouble) says why. Without the verb: see [`Verb::Watch`](crate::Verb::Watch).
+    pub fn watch(mut self, watch: bool) -> Self {
+        self.watch = watch;
+        self
+    }
+
     /// The longest response body that is read, in bytes. Default 1 MiB, 4 KiB to 16 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = Some(bytes);
@@ -340,6 +356,7 @@ impl ConfigBuilder {
             same_identity: self.same_identity,
             release_policy,
             existing_only: self.existing_only,
+            watch: self.watch,
             max_body: max_body(self.max_body.unwrap_or(1 << 20), &self.creation)?,
             creation: self.creation,
             #[cfg(feature = "mutants")]

@@ -71,6 +71,7 @@ pub enum SameIdentity {
 /// | `same_identity` | `Reclaim` | |
 /// | `release_policy` | `Delete`; `Vacate` with `existing_only` | |
 /// | `existing_only` | off | |
+/// | `watch` | off | |
 /// | `max_body` | 1 MiB | 4 KiB to 16 MiB |
 /// | `label`, `annotation`, `owner_reference` | none | what the API server takes |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +97,7 @@ pub struct Config {
     same_identity: SameIdentity,
     release_policy: ReleasePolicy,
     existing_only: bool,
+    watch: bool,
     max_body: usize,
     creation: Creation,
     #[cfg(feature = "mutants")]
@@ -219,6 +221,8 @@ impl Config {
         release_policy: ReleasePolicy,
         /// Whether this holder works on an object that somebody else made, and neither creates nor deletes it.
         existing_only: bool,
+        /// Whether this holder watches the object, beside what it does anyway.
+        watch: bool,
         /// The longest response body that is read, in bytes.
         max_body: usize,
     }

@@ -7,12 +7,13 @@ use crate::event::Event;
 use crate::identifiers::RequestId;
 use crate::output::{Action, Output};
 use crate::time::MonoTime;
-use crate::wire::Call;
+use crate::wire::{Call, watch_request};
 
 /// An output that can be compared and hashed, unlike the `http::Request` that it becomes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Queued {
     Send { id: RequestId, call: Call, give_up_at: MonoTime },
+    OpenWatch { id: RequestId, from: Box<str>, seconds: u64, give_up_at: MonoTime },
     Abort { id: RequestId },
     RefreshCredentials { id: RequestId },
     Event(Event),
@@ -21,7 +22,9 @@ enum Queued {
 impl Queued {
     fn asks(&self, wanted: RequestId) -> bool {
         match self {
-            Self::Send { id, .. } | Self::RefreshCredentials { id } => *id == wanted,
+            Self::Send { id, .. } | Self::OpenWatch { id, .. } | Self::RefreshCredentials { id } => {
+                *id == wanted
+            }
             Self::Abort { .. } | Self::Event(_) => false,
         }
     }
@@ -54,6 +57,13 @@ impl Outbox {
         id
     }
 
+    /// Opens a watch of what happens after the resource version `from`, for that many seconds.
+    pub(super) fn open_watch(&mut self, from: &str, seconds: u64, give_up_at: MonoTime) -> RequestId {
+        let id = self.next_id();
+        self.queue.push_back(Queued::OpenWatch { id, from: from.into(), seconds, give_up_at });
+        id
+    }
+
     pub(super) fn refresh_credentials(&mut self) -> RequestId {
         let id = self.next_id();
         self.queue.push_back(Queued::RefreshCredentials { id });
@@ -64,20 +74,21 @@ impl Outbox {
         self.queue.push_back(Queued::Abort { id });
     }
 
-    /// Takes back a request or refresh that was not polled; false when it was.
+    /// Takes back a request, watch or refresh that was not polled; false when it was.
     pub(super) fn withdraw(&mut self, wanted: RequestId) -> bool {
         let found = self.queue.iter().position(|queued| queued.asks(wanted));
         found.is_some_and(|index| self.queue.remove(index).is_some())
     }
 
-    /// Whether a request or refresh has not been polled yet.
+    /// Whether a request, watch or refresh has not been polled yet.
     pub(super) fn is_waiting(&self, wanted: RequestId) -> bool {
         self.queue.iter().any(|queued| queued.asks(wanted))
     }
 
     pub(super) fn event(&mut self, event: Event) {
         let superseded = |queued: &Queued| match (queued, &event) {
-            (Queued::Event(Event::Trouble { .. }), Event::Trouble { .. }) => true,
+            (Queued::Event(Event::Trouble { .. }), Event::Trouble { .. })
+            | (Queued::Event(Event::WatchTrouble { .. }), Event::WatchTrouble { .. }) => true,
             (Queued::Event(old), Event::AttemptEnded { .. } | Event::ReleaseEnded { .. }) => *old == event,
             _ => false,
         };
@@ -92,6 +103,12 @@ impl Outbox {
             Queued::Send { id, call, give_up_at } => Output::Action(Action::Send {
                 id,
                 request: call.into_request(config),
+                give_up_at,
+                max_body: config.max_body(),
+            }),
+            Queued::OpenWatch { id, from, seconds, give_up_at } => Output::Action(Action::OpenWatch {
+                id,
+                request: watch_request(config, &from, seconds),
                 give_up_at,
                 max_body: config.max_body(),
             }),

@@ -30,9 +30,11 @@ pub(super) struct ConfigLine {
     same_identity: SameIdentityLine,
     release_policy: ReleasePolicyLine,
     max_body: usize,
-    // Since version 2; left out where there is nothing to say.
+    // Since version 2, and `watch` since 3; left out where there is nothing to say.
     #[serde(default, skip_serializing_if = "is_false")]
     existing_only: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    watch: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -95,6 +97,7 @@ impl ConfigLine {
             },
             max_body: config.max_body(),
             existing_only: config.existing_only(),
+            watch: config.watch(),
             labels: config.labels().clone(),
             annotations: config.annotations().clone(),
             owner_references: config.owner_references().iter().map(OwnerReferenceLine::new).collect(),
@@ -129,7 +132,8 @@ impl ConfigLine {
                 ReleasePolicyLine::Vacate => ReleasePolicy::Vacate,
             })
             .max_body(self.max_body)
-            .existing_only(self.existing_only);
+            .existing_only(self.existing_only)
+            .watch(self.watch);
         let builder = self.labels.iter().fold(builder, |builder, (key, value)| builder.label(key, value));
         let builder =
             self.annotations.iter().fold(builder, |builder, (key, value)| builder.annotation(key, value));

@@ -96,8 +96,8 @@ struct RequestLine {
     uri: String,
     headers: Vec<(String, String)>,
     body: Body,
-    give_up_at: Option<u64>,
-    max_body: Option<usize>,
+    give_up_at: u64,
+    max_body: usize,
 }
 
 impl HeaderLine {
@@ -186,13 +186,11 @@ fn response(status: u16, headers: &[(String, String)], body: Body) -> Result<Res
 impl OutputLine {
     fn new(output: &Output) -> Self {
         match output {
-            Output::Action(Action::Send { id, request, give_up_at, max_body }) => Self::Send(RequestLine {
-                give_up_at: Some(give_up_at.as_nanos()),
-                max_body: Some(*max_body),
-                ..RequestLine::new(*id, request)
-            }),
-            Output::Action(Action::OpenWatch { id, request }) => {
-                Self::OpenWatch(RequestLine::new(*id, request))
+            Output::Action(Action::Send { id, request, give_up_at, max_body }) => {
+                Self::Send(RequestLine::new(*id, request, *give_up_at, *max_body))
+            }
+            Output::Action(Action::OpenWatch { id, request, give_up_at, max_body }) => {
+                Self::OpenWatch(RequestLine::new(*id, request, *give_up_at, *max_body))
             }
             Output::Action(Action::Abort { id }) => Self::Abort { id: id.0 },
             Output::Action(Action::RefreshCredentials { id }) => Self::RefreshCredentials { id: id.0 },
@@ -205,15 +203,15 @@ impl OutputLine {
 }
 
 impl RequestLine {
-    fn new(id: RequestId, request: &Request<Bytes>) -> Self {
+    fn new(id: RequestId, request: &Request<Bytes>, give_up_at: MonoTime, max_body: usize) -> Self {
         Self {
             id: id.0,
             method: request.method().to_string(),
             uri: request.uri().to_string(),
             headers: headers(request.headers(), |name| name != AUTHORIZATION),
             body: Body::new(request.body()),
-            give_up_at: None,
-            max_body: None,
+            give_up_at: give_up_at.as_nanos(),
+            max_body,
         }
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! # Format
 //!
-//! JSON Lines, UTF-8. The first line is the header: `format` (always `lease-recording`), `version` (2;
-//! files of version 1 are read too), `start` (seed, clocks, the whole configuration) and `dropped`. Then comes one line for each input, with the
+//! JSON Lines, UTF-8. The first line is the header: `format` (always `lease-recording`), `version` (3;
+//! files of versions 1 and 2 are read too), `start` (seed, clocks, the whole configuration) and `dropped`. Then comes one line for each input, with the
 //! clocks' readings and the outputs that were polled after it, up to the first `idle`. The last line is `{"end":N}` with the number of inputs in the file, so that a file that was cut off is noticed.
 //! Instants are the recorded machine's: nanoseconds for `mono`, microseconds for `wall`.
 //!
@@ -48,8 +48,8 @@ use crate::time::Now;
 /// What the first line's `format` says.
 pub const FORMAT: &str = "lease-recording";
 /// The newest version of the format that is read, and the one that is written. Version 1 knows nothing of
-/// labels, annotations and owner references.
-pub const VERSION: u32 = 2;
+/// labels, annotations and owner references, version 2 nothing of watches.
+pub const VERSION: u32 = 3;
 
 /// What a machine starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -201,7 +201,7 @@ fn what_is_no_recording_is_told_apart() {
         assert_eq!(parse(foreign), RecordingError::Foreign, "{foreign}");
     }
     assert_eq!(
-        parse(&text.replacen("\"version\":2", "\"version\":3", 1)),
+        parse(&text.replacen("\"version\":3", "\"version\":4", 1)),
         RecordingError::Newer { version: 3 }
     );
     let refused = parse(&text.replacen("\"max_body\":5000", "\"max_body\":1", 1));
@@ -227,7 +227,7 @@ fn what_is_no_recording_is_told_apart() {
 
 #[test]
 fn files_of_version_1_are_read() {
-    let text = Ring::new(start(), 1, 1 << 20).to_text().replacen("\"version\":2", "\"version\":1", 1);
+    let text = Ring::new(start(), 1, 1 << 20).to_text().replacen("\"version\":3", "\"version\":1", 1);
     let from = text.find(",\"labels\"").unwrap();
     let to = text.find("}]").unwrap() + 2;
     let old = format!("{}{}", &text[..from], &text[to..]);

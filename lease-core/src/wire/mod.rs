@@ -16,4 +16,4 @@ mod text;
 pub(crate) use creation::{OWN_ANNOTATIONS, creation_size, longest_own_annotations};
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};
 pub(crate) use reply::{Reply, Trouble};
-pub(crate) use request::{Call, Kind, Paths};
+pub(crate) use request::{Call, Kind, Paths, watch_request};

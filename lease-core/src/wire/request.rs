@@ -1,4 +1,4 @@
-//! The four requests.
+//! The four requests, and the watch.
 
 use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
@@ -47,6 +47,8 @@ pub(crate) struct Call {
 pub(crate) struct Paths {
     collection: Uri,
     object: Uri,
+    /// With the query that says which object.
+    watch: Box<str>,
 }
 
 impl Paths {
@@ -54,9 +56,11 @@ impl Paths {
         // The names were validated: nothing in them needs to be encoded.
         let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
         let object = format!("{collection}/{name}");
+        let watch = format!("{collection}?watch=true&fieldSelector=metadata.name%3D{name}");
         Self {
             collection: collection.parse().unwrap_or_default(),
             object: object.parse().unwrap_or_default(),
+            watch: watch.into(),
         }
     }
 }
@@ -95,4 +99,15 @@ impl Call {
         *request.headers_mut() = HeaderMap::clone(headers);
         request
     }
+}
+
+/// Asks for what happens to the object after the resource version `from`, for that many seconds. The one way to
+/// watch a single object; with the field selector RBAC's `resourceNames` apply.
+pub(crate) fn watch_request(config: &Config, from: &str, seconds: u64) -> Request<Bytes> {
+    let uri = format!("{}&timeoutSeconds={seconds}&resourceVersion={from}", config.paths().watch);
+    let mut request = Request::new(Bytes::new());
+    // What is watched from is a number.
+    *request.uri_mut() = uri.parse().unwrap_or_default();
+    *request.headers_mut() = HeaderMap::clone(&READING);
+    request
 }

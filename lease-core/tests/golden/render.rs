@@ -75,6 +75,7 @@ impl Renderer {
             WakeReason::GiveUp => "give up",
             WakeReason::Poll => "poll",
             WakeReason::QuarantineEnds => "quarantine ends",
+            WakeReason::Watch => "watch",
         };
         format!("idle wake {} {reason}", self.instant(wake))
     }
