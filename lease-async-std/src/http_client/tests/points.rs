@@ -142,8 +142,7 @@ impl AsyncWrite for Alert {
     }
 }
 
-/// The order in which the test above goes wrong only now and then: the connection has ended before it has looked
-/// at the request.
+/// The other order: the connection ends before it has looked at the request, and must not take the cause with it.
 #[test]
 fn point_2_what_ended_a_connection_is_the_cause_even_if_the_request_was_not_looked_at() {
     let request = http::Request::get("http://localhost/version").body(Full::new(Bytes::new())).unwrap();
