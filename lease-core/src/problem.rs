@@ -91,6 +91,8 @@ pub enum Malformation {
     OtherObject,
     /// `metadata.uid` or `metadata.resourceVersion` is missing or empty.
     NoVersion,
+    /// A line of a watch that is no event.
+    NotAnEvent,
 }
 
 /// An RBAC verb.
@@ -234,6 +236,7 @@ impl fmt::Display for Malformation {
             Self::NotALease => "it is not a coordination.k8s.io/v1 Lease",
             Self::OtherObject => "it is another object",
             Self::NoVersion => "it has no uid or no resourceVersion",
+            Self::NotAnEvent => "it is not an event of a watch",
         })
     }
 }

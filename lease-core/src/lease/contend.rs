@@ -49,6 +49,7 @@ pub(super) struct Quarantine {
 impl Lease {
     pub(super) fn start_attempt(&mut self, now: Now) {
         self.stop();
+        self.forget_hint();
         self.episode += 1;
         self.state = State::Contending(Contending {
             episode: self.episode,
@@ -281,16 +282,9 @@ impl Lease {
 
     fn deny(&mut self, now: Now, denial: Denial) {
         self.failures = 0;
-        let poll = now.mono.saturating_add(self.rng.jitter(self.config.poll_interval()));
-        let look_at = match denial.reason {
-            DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
-            DenialReason::Terminating | DenialReason::Contended => poll,
-        };
-        let look_at = mutated!(by crate::mutants::look_at(&self.config, now, &denial, look_at), look_at)
-            .max(now.mono.saturating_add(MIN_PAUSE));
-        if self.observed.as_ref().is_some_and(|observed| observed.since == now.mono) {
-            self.tell_news(denial.reason, look_at);
-        }
+        let look_at = self.next_look(now, &denial);
+        self.tell_if_new(now, denial.reason, look_at);
+        let look_at = self.missed_hint(now).unwrap_or(look_at);
         let names_us = self.holder() == Some(self.config.identity());
         let in_doubt = self.is_unsettled();
         self.litter = in_doubt || self.litter && names_us;
@@ -303,8 +297,22 @@ impl Lease {
         self.rest_or_wait(look_at, WakeReason::Poll);
     }
 
+    /// When a campaign that may not have the lease looks again.
+    pub(super) fn next_look(&mut self, now: Now, denial: &Denial) -> MonoTime {
+        let poll = now.mono.saturating_add(self.rng.jitter(self.config.poll_interval()));
+        let look_at = match denial.reason {
+            DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
+            DenialReason::Terminating | DenialReason::Contended => poll,
+        };
+        mutated!(by crate::mutants::look_at(&self.config, now, denial, look_at), look_at)
+            .max(now.mono.saturating_add(MIN_PAUSE))
+    }
+
     /// What a new state of the record means for a campaign, which has no answer to say it in.
-    fn tell_news(&mut self, reason: DenialReason, look_at: MonoTime) {
+    pub(super) fn tell_if_new(&mut self, now: Now, reason: DenialReason, look_at: MonoTime) {
+        if self.observed.as_ref().is_none_or(|observed| observed.since != now.mono) {
+            return;
+        }
         match reason {
             DenialReason::DuplicateIdentity => self.outbox.event(Event::DuplicateIdentity),
             DenialReason::Terminating if self.goals.campaign => {

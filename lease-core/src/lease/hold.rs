@@ -31,7 +31,7 @@ pub(super) struct Term {
 }
 
 /// What a record that was read during a term says about it.
-enum Standing {
+pub(super) enum Standing {
     /// It is still our term, as of this attempt.
     Ours(Attempt),
     /// It is over.
@@ -186,7 +186,7 @@ impl Lease {
         }
     }
 
-    fn standing(&self, now: Now, term: &Term, record: &Record) -> Standing {
+    pub(super) fn standing(&self, now: Now, term: &Term, record: &Record) -> Standing {
         let last = self.observed.as_ref().and_then(|observed| observed.record.token());
         if record.token() < last && !mutated!(self.config, StaleReadBelieved) {
             return Standing::Stale;

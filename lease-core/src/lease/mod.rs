@@ -8,6 +8,7 @@ mod hold;
 mod outbox;
 mod release;
 mod step;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use self::hold::Term;
 use self::outbox::Outbox;
 use self::release::Releasing;
 use self::step::{InFlight, Next, Step};
+use self::watch::Watching;
 use crate::attempts::Attempts;
 use crate::config::Config;
 use crate::event::{AttemptOutcome, Command, Event, LostReason};
@@ -70,6 +72,7 @@ pub struct Lease {
     episode: u64,
     /// Consecutive attempts of a campaign that failed.
     failures: u32,
+    watching: Watching,
     stats: Stats,
 }
 
@@ -151,6 +154,7 @@ impl Lease {
             told_holder: None,
             episode: 0,
             failures: 0,
+            watching: Watching::default(),
             stats: Stats::default(),
         }
     }
@@ -171,9 +175,11 @@ impl Lease {
             Input::Response { id, response } => self.on_response(now, id, &response),
             Input::Failed { id, failure } => self.on_failure(now, id, failure),
             Input::CredentialsReady { id } => self.on_credentials(now, id),
-            Input::WatchChunk { .. } | Input::WatchClosed { .. } => self.stats.stray_inputs += 1,
+            Input::WatchChunk { id, bytes } => self.on_watch_chunk(now, id, &bytes),
+            Input::WatchClosed { id } => self.on_watch_closed(now, id),
         }
         self.fire_alarms(now);
+        self.tend_watch(now);
     }
 
     /// The next thing to do or to know. Pops a queue; poll until [`Output::Idle`].
@@ -258,22 +264,22 @@ impl Lease {
         self.now
     }
 
-    /// The next thing that is due by itself. Of two at the same instant the end of the term comes first.
+    /// The next thing that is due by itself. Of those at the same instant the end of the term comes first, and the
+    /// watch last.
     fn alarm(&self) -> Option<(MonoTime, WakeReason)> {
         let state = match &self.state {
             State::Holding(term) => Some((term.until, WakeReason::TermEnds)),
             State::Releasing(releasing) => Some((releasing.give_up_at, WakeReason::GiveUp)),
             State::Idle | State::Contending(_) | State::Waiting => None,
         };
-        match (state, self.step.alarm()) {
-            (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
-            (one, other) => one.or(other),
-        }
+        let due = [state, self.step.alarm(), self.watching.alarm()];
+        due.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     fn fire_alarms(&mut self, now: Now) {
-        while let Some((at, _)) = self.alarm().filter(|(at, _)| *at <= now.mono) {
+        while let Some((at, reason)) = self.alarm().filter(|(at, _)| *at <= now.mono) {
             match &self.state {
+                _ if reason == WakeReason::Watch => self.fire_watch(now),
                 State::Holding(term) if term.until == at => {
                     let last = term.last_problem.clone();
                     self.lose(now, LostReason::Expired { last });
@@ -373,6 +379,9 @@ impl Lease {
     }
 
     fn on_response(&mut self, now: Now, id: RequestId, response: &Response<Bytes>) {
+        if self.is_watch(id) {
+            return self.on_watch_response(now, response);
+        }
         let Some(in_flight) = self.take_in_flight(id) else {
             return;
         };
@@ -390,6 +399,9 @@ impl Lease {
     }
 
     fn on_failure(&mut self, now: Now, id: RequestId, failure: Failure) {
+        if self.is_watch(id) {
+            return self.on_watch_failure(now, failure);
+        }
         let Some(in_flight) = self.take_in_flight(id) else {
             return;
         };

@@ -13,7 +13,7 @@ use crate::wire::{Call, watch_request};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Queued {
     Send { id: RequestId, call: Call, give_up_at: MonoTime },
-    OpenWatch { id: RequestId, from: Box<str>, seconds: u64, give_up_at: MonoTime },
+    OpenWatch { id: RequestId, from: Option<Box<str>>, seconds: u64, give_up_at: MonoTime },
     Abort { id: RequestId },
     RefreshCredentials { id: RequestId },
     Event(Event),
@@ -58,9 +58,9 @@ impl Outbox {
     }
 
     /// Opens a watch of what happens after the resource version `from`, for that many seconds.
-    pub(super) fn open_watch(&mut self, from: &str, seconds: u64, give_up_at: MonoTime) -> RequestId {
+    pub(super) fn open_watch(&mut self, from: Option<&str>, seconds: u64, give_up_at: MonoTime) -> RequestId {
         let id = self.next_id();
-        self.queue.push_back(Queued::OpenWatch { id, from: from.into(), seconds, give_up_at });
+        self.queue.push_back(Queued::OpenWatch { id, from: from.map(Box::from), seconds, give_up_at });
         id
     }
 
@@ -108,7 +108,7 @@ impl Outbox {
             }),
             Queued::OpenWatch { id, from, seconds, give_up_at } => Output::Action(Action::OpenWatch {
                 id,
-                request: watch_request(config, &from, seconds),
+                request: watch_request(config, from.as_deref(), seconds),
                 give_up_at,
                 max_body: config.max_body(),
             }),

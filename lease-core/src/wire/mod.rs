@@ -12,8 +12,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod text;
+mod watch;
 
 pub(crate) use creation::{OWN_ANNOTATIONS, creation_size, longest_own_annotations};
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};
 pub(crate) use reply::{Reply, Trouble};
 pub(crate) use request::{Call, Kind, Paths, watch_request};
+pub(crate) use watch::Told;

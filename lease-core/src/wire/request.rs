@@ -101,10 +101,15 @@ impl Call {
     }
 }
 
-/// Asks for what happens to the object after the resource version `from`, for that many seconds. The one way to
-/// watch a single object; with the field selector RBAC's `resourceNames` apply.
-pub(crate) fn watch_request(config: &Config, from: &str, seconds: u64) -> Request<Bytes> {
-    let uri = format!("{}&timeoutSeconds={seconds}&resourceVersion={from}", config.paths().watch);
+/// Asks for what happens to the object after the resource version `from`, for that many seconds; without one for
+/// what there is, and then for what happens. The one way to watch a single object; with the field selector
+/// RBAC's `resourceNames` apply.
+pub(crate) fn watch_request(config: &Config, from: Option<&str>, seconds: u64) -> Request<Bytes> {
+    let mut uri = format!("{}&timeoutSeconds={seconds}", config.paths().watch);
+    if let Some(from) = from {
+        uri.push_str("&resourceVersion=");
+        uri.push_str(from);
+    }
     let mut request = Request::new(Bytes::new());
     // What is watched from is a number.
     *request.uri_mut() = uri.parse().unwrap_or_default();

@@ -1,0 +1,368 @@
+//! The watch: a hint that something has happened.
+//!
+//! It can start an attempt of a campaign early, restart the wait for another holder, and end a term. It never
+//! extends a term and never takes the place of a read before a write, so nothing hangs on its being complete, in
+//! order, or there at all.
+
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::hold::{Standing, Term};
+use super::step::{Next, Step};
+use super::{Lease, State};
+use crate::config::Config;
+use crate::event::{Event, LostReason};
+use crate::identifiers::{FencingToken, RequestId};
+use crate::input::Failure;
+use crate::observation::Verdict;
+use crate::output::WakeReason;
+use crate::problem::{Problem, Verb};
+use crate::time::{MonoTime, Now};
+use crate::wire::{Holder, Kind, Record, Reply, Told, Trouble};
+
+/// The shortest and the longest that a watch is asked to last: it costs one request, and a connection that died
+/// in silence is noticed when it is over.
+const LASTS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+/// A watch lasts for so many ttl.
+const LASTS_TTLS: u32 = 8;
+/// The longest pause before a watch is opened again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The status of a server whose history does not reach back so far.
+const GONE: u16 = 410;
+
+/// What is known of the watch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Watching {
+    stream: Stream,
+    /// Watches in a row that were of no use.
+    failures: u32,
+    /// The server does not remember as far back as what we know: begin with what there is.
+    forgotten: bool,
+    /// During an attempt the lease became free at this version: what the attempt has read may be older.
+    freed: Option<FencingToken>,
+    /// No hint starts an attempt before this: even a stream of hints costs few requests.
+    next_hint: Option<MonoTime>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+enum Stream {
+    #[default]
+    Closed,
+    /// It is opened again then, if it is still wanted.
+    Pausing {
+        until: MonoTime,
+    },
+    /// It was asked for; the head of the response has not come.
+    Opening {
+        id: RequestId,
+        give_up_at: MonoTime,
+    },
+    Open {
+        id: RequestId,
+        since: MonoTime,
+        ends_at: MonoTime,
+        told: bool,
+        rest: Vec<u8>,
+    },
+}
+
+impl Stream {
+    fn id(&self) -> Option<RequestId> {
+        match self {
+            Self::Opening { id, .. } | Self::Open { id, .. } => Some(*id),
+            Self::Closed | Self::Pausing { .. } => None,
+        }
+    }
+}
+
+impl Watching {
+    pub(super) fn alarm(&self) -> Option<(MonoTime, WakeReason)> {
+        let at = match &self.stream {
+            Stream::Closed => return None,
+            Stream::Pausing { until } => *until,
+            Stream::Opening { give_up_at, .. } => *give_up_at,
+            Stream::Open { ends_at, .. } => *ends_at,
+        };
+        Some((at, WakeReason::Watch))
+    }
+}
+
+/// How long a watch is asked to last, in whole seconds.
+fn lasts(config: &Config) -> Duration {
+    let wanted = config.ttl().saturating_mul(LASTS_TTLS).clamp(LASTS.0, LASTS.1);
+    Duration::from_secs(wanted.as_secs())
+}
+
+impl Lease {
+    /// Opens or closes the watch, whichever what came last asks for.
+    pub(super) fn tend_watch(&mut self, now: Now) {
+        if !self.config.watch() {
+            return;
+        }
+        let (wanted, settled) = match &self.state {
+            State::Holding(_) | State::Waiting => (true, true),
+            State::Contending(_) => (self.goals.campaign, false),
+            State::Idle | State::Releasing(_) => (false, false),
+        };
+        if !wanted {
+            self.hang_up();
+            self.watching = Watching::default();
+        } else if settled && self.watching.stream == Stream::Closed {
+            self.open_watch(now);
+        }
+    }
+
+    fn open_watch(&mut self, now: Now) {
+        // What cannot be ordered could not be told from what is known already.
+        let Some(known) = self.observed.as_ref().filter(|observed| observed.record.token().is_some()) else {
+            return;
+        };
+        let give_up_at = now.mono.saturating_add(self.config.request_timeout());
+        let seconds = lasts(&self.config).as_secs();
+        let from = (!self.watching.forgotten).then(|| &*known.record.version.resource_version);
+        let id = self.outbox.open_watch(from, seconds, give_up_at);
+        self.watching.stream = Stream::Opening { id, give_up_at };
+    }
+
+    /// What it still brings is not wanted.
+    fn hang_up(&mut self) {
+        if let Some(id) = self.watching.stream.id()
+            && !self.outbox.withdraw(id)
+        {
+            self.outbox.abort(id);
+        }
+    }
+
+    /// Whether that is the watch, and was polled.
+    pub(super) fn is_watch(&self, id: RequestId) -> bool {
+        self.watching.stream.id() == Some(id) && !self.outbox.is_waiting(id)
+    }
+
+    /// A pause is over, or a watch has lasted for too long.
+    pub(super) fn fire_watch(&mut self, now: Now) {
+        if matches!(self.watching.stream, Stream::Pausing { .. }) {
+            // Opened after this input, if it is wanted then.
+            self.watching.stream = Stream::Closed;
+        } else {
+            self.give_up_watch(now, Problem::Timeout);
+        }
+    }
+
+    /// Another answer than a stream.
+    pub(super) fn on_watch_response(&mut self, now: Now, response: &Response<Bytes>) {
+        if response.status() == StatusCode::OK {
+            // A driver that does not stream hands in everything at once.
+            if let Some(id) = self.watching.stream.id() {
+                self.on_watch_chunk(now, id, response.body());
+                self.on_watch_closed(now, id);
+            }
+            return;
+        }
+        let (problem, retry_after) = match Reply::judge(Kind::Read, response, &self.config, None) {
+            Reply::Trouble(Trouble { problem: Problem::Forbidden { message, .. }, .. }) => {
+                (Problem::Forbidden { verb: Verb::Watch, message }, None)
+            }
+            Reply::Trouble(Trouble { problem, retry_after, .. }) => (problem, retry_after),
+            _ => (Problem::NotThisApi, None),
+        };
+        self.watch_ended(now, Some(problem), retry_after);
+    }
+
+    pub(super) fn on_watch_failure(&mut self, now: Now, failure: Failure) {
+        let problem = match failure {
+            Failure::NotSent | Failure::Unknown => Problem::Transport,
+            Failure::TooLarge => Problem::TooLarge,
+        };
+        self.watch_ended(now, Some(problem), None);
+    }
+
+    pub(super) fn on_watch_closed(&mut self, now: Now, id: RequestId) {
+        match &self.watching.stream {
+            Stream::Open { .. } if self.is_watch(id) => self.watch_ended(now, None, None),
+            Stream::Opening { .. } if self.is_watch(id) => {
+                self.watch_ended(now, Some(Problem::Transport), None);
+            }
+            _ => self.stats.stray_inputs += 1,
+        }
+    }
+
+    pub(super) fn on_watch_chunk(&mut self, now: Now, id: RequestId, bytes: &Bytes) {
+        if !self.is_watch(id) {
+            self.stats.stray_inputs += 1;
+            return;
+        }
+        if matches!(self.watching.stream, Stream::Opening { .. }) {
+            let longest = lasts(&self.config).saturating_add(self.config.request_timeout());
+            let ends_at = now.mono.saturating_add(longest);
+            self.watching.stream =
+                Stream::Open { id, since: now.mono, ends_at, told: false, rest: Vec::new() };
+        }
+        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            // A line may have ended the watch.
+            let Stream::Open { id: open, rest, .. } = &mut self.watching.stream else {
+                return;
+            };
+            if *open != id {
+                return;
+            }
+            if rest.len().saturating_add(piece.len()) > self.config.max_body() {
+                return self.give_up_watch(now, Problem::TooLarge);
+            }
+            rest.extend_from_slice(piece);
+            if pieces.peek().is_some() {
+                let line = mem::take(rest);
+                self.on_line(now, &line);
+            }
+        }
+    }
+
+    fn on_line(&mut self, now: Now, line: &[u8]) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        let last = self.observed.as_ref().map(|observed| &observed.record);
+        match Told::read(line, &self.config, last) {
+            Ok(told) => {
+                if let Stream::Open { told, .. } = &mut self.watching.stream {
+                    *told = true;
+                }
+                match told {
+                    Told::Present(record) => self.told(now, record, false),
+                    Told::Gone(record) => self.told(now, record, true),
+                    Told::Nothing => {}
+                }
+            }
+            Err(problem) => self.give_up_watch(now, problem),
+        }
+    }
+
+    /// Of no use any more: it is not listened to from here on.
+    fn give_up_watch(&mut self, now: Now, problem: Problem) {
+        self.hang_up();
+        self.watch_ended(now, Some(problem), None);
+    }
+
+    /// Opened again after a pause, which grows while watches are of no use.
+    fn watch_ended(&mut self, now: Now, problem: Option<Problem>, retry_after: Option<Duration>) {
+        let of_use = match &self.watching.stream {
+            Stream::Open { told, since, .. } => {
+                *told || now.mono.saturating_since(*since) >= self.config.poll_interval()
+            }
+            _ => false,
+        };
+        self.watching.failures = if of_use { 0 } else { self.watching.failures.saturating_add(1) };
+        let gone =
+            matches!(problem, Some(Problem::Status { code: GONE, .. } | Problem::Refused { code: GONE, .. }));
+        // The first time that is no trouble: a record that nobody renews is older than what servers remember.
+        let problem = problem.filter(|_| !gone || self.watching.forgotten);
+        self.watching.forgotten = gone;
+        let failures = self.watching.failures.max(1);
+        let pause = if problem.as_ref().is_some_and(Problem::is_permanent) {
+            self.rng.jitter(LONGEST_PAUSE)
+        } else {
+            self.backoff(self.config.retry_delay(), failures, LONGEST_PAUSE)
+        };
+        let until = now.mono.saturating_add(pause.max(retry_after.unwrap_or_default().min(LONGEST_PAUSE)));
+        self.watching.stream = Stream::Pausing { until };
+        if let Some(problem) = problem {
+            self.outbox.event(Event::WatchTrouble { problem, retry_at: until });
+        }
+    }
+
+    /// The watch tells of a state of the object, or with `gone` of its end.
+    fn told(&mut self, now: Now, record: Record, gone: bool) {
+        if !self.is_news(&record, gone) {
+            return;
+        }
+        match mem::take(&mut self.state) {
+            State::Holding(term) => self.told_holding(now, term, record, gone),
+            State::Waiting => {
+                self.state = State::Waiting;
+                self.told_waiting(now, record, gone);
+            }
+            state => {
+                let free = gone || record.holder == Holder::Nobody;
+                if free && matches!(state, State::Contending(_)) {
+                    self.watching.freed = self.watching.freed.max(record.token());
+                }
+                self.state = state;
+            }
+        }
+    }
+
+    /// Whether that comes after all that is known: a stream can be late, and tell things twice.
+    fn is_news(&self, record: &Record, gone: bool) -> bool {
+        let told = record.token();
+        match &self.observed {
+            // The end of the very object that is known; on some servers with its last version.
+            Some(known) if gone && known.record.version.uid == record.version.uid => {
+                told >= known.record.token()
+            }
+            Some(known) => told > known.record.token(),
+            None => !gone && told.is_some(),
+        }
+    }
+
+    /// Something that is no longer our term ends it. What still is, is left to the renewal's own answers.
+    fn told_holding(&mut self, now: Now, term: Term, record: Record, gone: bool) {
+        let over = if gone {
+            self.observe_absence();
+            Some(LostReason::Deleted)
+        } else {
+            match self.standing(now, &term, &record) {
+                Standing::Over(reason) => {
+                    self.observe(now, record);
+                    Some(reason)
+                }
+                Standing::Ours(_) | Standing::Stale => None,
+            }
+        };
+        self.state = State::Holding(term);
+        if let Some(reason) = over {
+            self.lose(now, reason);
+        }
+    }
+
+    /// A campaign that waits for its next look has, with that, looked; if the lease may be had it begins an
+    /// attempt, which starts with a read.
+    fn told_waiting(&mut self, now: Now, record: Record, gone: bool) {
+        let Step::Pausing { then: Next::Attempt, reason: WakeReason::Poll, .. } = self.step else {
+            // After trouble the pause is kept: what comes after it reads anyway.
+            return;
+        };
+        if !gone {
+            self.observe(now, record);
+            let verdict = self.observed.as_ref().map(|observed| self.judge(now).verdict(observed));
+            if let Some(Verdict::Refuse(denial)) = verdict {
+                let look_at = self.next_look(now, &denial);
+                self.tell_if_new(now, denial.reason, look_at);
+                return self.pause(look_at, Next::Attempt, WakeReason::Poll);
+            }
+        }
+        let at = self.hinted(now);
+        self.pause(at, Next::Attempt, WakeReason::Poll);
+    }
+
+    /// An attempt begins: what it reads comes after all that was told.
+    pub(super) fn forget_hint(&mut self) {
+        self.watching.freed = None;
+    }
+
+    /// When a hint may start an attempt.
+    fn hinted(&mut self, now: Now) -> MonoTime {
+        let at = self.watching.next_hint.unwrap_or(now.mono).max(now.mono);
+        self.watching.next_hint = Some(at.saturating_add(self.config.acquire_retry_delay()));
+        at
+    }
+
+    /// Whether the lease became free while an attempt was under way that did not see it: then when to try again.
+    pub(super) fn missed_hint(&mut self, now: Now) -> Option<MonoTime> {
+        let freed = self.watching.freed.take()?;
+        let known = self.observed.as_ref().and_then(|observed| observed.record.token());
+        (known < Some(freed)).then(|| self.hinted(now))
+    }
+}

@@ -1,0 +1,67 @@
+//! Events of a watch: one JSON object a line.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::record::Record;
+use super::status::Status;
+use crate::config::Config;
+use crate::problem::{Malformation, Message, Problem};
+
+/// What one line says.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The object as it now is.
+    Present(Record),
+    /// The object as it last was, with the version of its deletion.
+    Gone(Record),
+    /// Nothing about this lease.
+    Nothing,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+impl Told {
+    /// Reads a line; `last` is the record last read.
+    ///
+    /// Of a server that does not know field selectors come events of other leases, and kinds of events may be
+    /// invented: neither is wrong.
+    pub(crate) fn read(line: &[u8], config: &Config, last: Option<&Record>) -> Result<Self, Problem> {
+        let Line { kind, object } =
+            serde_json::from_slice(line).map_err(|_| Problem::Malformed(Malformation::NotAnEvent))?;
+        let gone = match &*kind {
+            "ADDED" | "MODIFIED" => false,
+            "DELETED" => true,
+            "ERROR" => return Err(error(object)),
+            _ => return Ok(Self::Nothing),
+        };
+        // Copied: what is kept of a stream must not keep the stream's memory.
+        let object = Bytes::copy_from_slice(object.get().as_bytes());
+        match Record::read(&object, config, last) {
+            Ok(record) if gone => Ok(Self::Gone(record)),
+            Ok(record) => Ok(Self::Present(record)),
+            Err(Malformation::OtherObject) => Ok(Self::Nothing),
+            Err(malformation) => Err(Problem::Malformed(malformation)),
+        }
+    }
+}
+
+/// What a server says at the end of a stream, mostly that its history does not reach back so far (410).
+fn error(object: &RawValue) -> Problem {
+    match Status::parse(object.get().as_bytes()) {
+        Some(said) => Problem::Status {
+            code: said.code.unwrap_or(500),
+            message: Message::new(said.message.as_deref().unwrap_or("")),
+        },
+        None => Problem::Malformed(Malformation::NotAnEvent),
+    }
+}
