@@ -17,6 +17,9 @@
 //! reply CODE absent|conflict|deleted|namespace|namespace-terminating|bare|(a Status) retry-after=3
 //! reply raw CODE BODY              whatever
 //! reply to=#3 … / fail unknown|not-sent|too-large / credentials
+//! open / closed                    the last watch opens with nothing to tell; it ends
+//! event ADDED|MODIFIED|DELETED|ERROR lease|written …   it tells of a record as in `reply`, or of a Status
+//! chunk TEXT                       it brings these bytes; \n is a newline (to=#3 with the others: that watch)
 //! alive                            asks `check_alive`, changes nothing
 //! ```
 //!

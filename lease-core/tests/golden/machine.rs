@@ -19,6 +19,7 @@ pub(crate) struct Machine {
     holder: Holder,
     render: Renderer,
     sent: Vec<Sent>,
+    watches: Vec<Sent>,
     refresh: Option<RequestId>,
     /// How far the server's clock is from true time, which both of ours start with.
     date: Option<i64>,
@@ -46,6 +47,7 @@ impl Machine {
             holder,
             render,
             sent: Vec::new(),
+            watches: Vec::new(),
             refresh: None,
             date: None,
             elapsed,
@@ -112,6 +114,10 @@ impl Machine {
                 Input::CredentialsReady { id: self.refresh.ok_or("no credentials were asked for")? }
             }
             "fail" => Input::Failed { id: self.request(rest, "to")?.id, failure: failure(argument)? },
+            "open" => self.told(rest, Bytes::new())?,
+            "event" => self.told(rest, self.event(rest)?)?,
+            "chunk" => self.told(&[], Bytes::from(line["chunk".len()..].trim_start().replace("\\n", "\n")))?,
+            "closed" => Input::WatchClosed { id: self.watch(rest)?.id },
             "accept" => self.accepted(rest)?,
             "reply" => self.replied(line, rest)?,
             other => return Err(format!("{other} is no input that is known here")),
@@ -135,7 +141,11 @@ impl Machine {
                     lines.push(format!("refresh {id}"));
                     self.refresh = Some(id);
                 }
-                Output::Action(Action::OpenWatch { id, .. }) => lines.push(format!("watch {id}")),
+                Output::Action(Action::OpenWatch { id, request, give_up_at, .. }) => {
+                    let watch = Sent { id, request, give_up_at };
+                    lines.push(self.render.watch(&watch));
+                    self.watches.push(watch);
+                }
                 Output::Event(event) => lines.push(self.render.event(&event)),
                 Output::Idle { wake, reason } => {
                     assert!(
@@ -153,10 +163,36 @@ impl Machine {
     fn request(&self, words: &[&str], key: &str) -> Result<&Sent, String> {
         let named = words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix("=#"));
         match named {
-            Some(number) => self.sent.iter().find(|sent| sent.id.0.to_string() == number),
+            Some(number) => {
+                self.sent.iter().chain(&self.watches).find(|sent| sent.id.0.to_string() == number)
+            }
             None => self.sent.last(),
         }
         .ok_or_else(|| "no such request was sent".to_owned())
+    }
+
+    /// The watch that `to=#3` names, or the last one.
+    fn watch(&self, words: &[&str]) -> Result<&Sent, String> {
+        let named = words.iter().find_map(|word| word.strip_prefix("to=#"));
+        let mut watches = self.watches.iter().rev();
+        watches
+            .find(|watch| named.is_none_or(|number| watch.id.0.to_string() == number))
+            .ok_or_else(|| "no such watch was opened".to_owned())
+    }
+
+    fn told(&self, words: &[&str], bytes: Bytes) -> Result<Input, String> {
+        Ok(Input::WatchChunk { id: self.watch(words)?.id, bytes })
+    }
+
+    /// A line of a watch.
+    fn event(&self, words: &[&str]) -> Result<Bytes, String> {
+        let (kind, rest) = words.split_first().ok_or("event of which type?")?;
+        let code = if *kind == "ERROR" { "410" } else { "200" };
+        let written = self.sent.iter().rfind(|sent| matches!(*sent.method(), Method::POST | Method::PUT));
+        let object =
+            Reply::parse(&[&[code], rest].concat())?.response(written, &self.render.nonce.to_string())?;
+        let object = String::from_utf8_lossy(object.body()).into_owned();
+        Ok(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into())
     }
 
     /// The answer of a server that did what the last write asked for.
@@ -216,6 +252,7 @@ fn setting(builder: ConfigBuilder, key: &str, value: &str) -> Result<ConfigBuild
         ("identity", name) => builder.identity(name),
         ("policy", "delete") => builder.release_policy(ReleasePolicy::Delete),
         ("policy", "vacate") => builder.release_policy(ReleasePolicy::Vacate),
+        ("watch", "on") => builder.watch(true),
         ("same", "reclaim") => builder.same_identity(SameIdentity::Reclaim),
         ("same", "contend") => builder.same_identity(SameIdentity::Contend),
         ("max_clock_skew", "none") => builder.max_clock_skew(None),

@@ -34,6 +34,11 @@ impl Renderer {
         format!("{} {} {what} give-up {}", sent.id, sent.method(), self.instant(sent.give_up_at))
     }
 
+    pub(crate) fn watch(&self, watch: &Sent) -> String {
+        let query: Vec<&str> = watch.request.uri().query().unwrap_or_default().split('&').collect();
+        format!("{} WATCH {} give-up {}", watch.id, query[2..].join(" "), self.instant(watch.give_up_at))
+    }
+
     /// A record that is about to be written.
     fn record(&self, body: &Value) -> String {
         let (metadata, spec) = (&body["metadata"], &body["spec"]);
@@ -114,6 +119,9 @@ impl Renderer {
                 Some(at) => format!("trouble, retry {} ({problem})", self.instant(*at)),
                 None => format!("trouble, no retry ({problem})"),
             },
+            Event::WatchTrouble { problem, retry_at } => {
+                format!("watch trouble, retry {} ({problem})", self.instant(*retry_at))
+            }
             Event::DuplicateIdentity => "duplicate identity".to_owned(),
             Event::ForeignTtlCut { claimed } => format!("foreign ttl cut, claimed {}s", claimed.as_secs()),
             Event::ClockSuspect { offset_micros } => {
