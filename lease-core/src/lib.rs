@@ -72,8 +72,8 @@
 //!    commands whose equal answers wait to be polled. Tokens strictly grow.
 //! 5. **Clocks are not trusted.** A `now.mono` that goes backwards is clamped and counted. No jump of a
 //!    holder's own wall clock revives or extends its term.
-//! 6. **The watch is a hint.** It can wake and speed up, or end a term, never extend one. (Watches are not used
-//!    yet: their inputs are counted and ignored.)
+//! 6. **The watch is a hint.** It can wake and speed up, or end a term. It never extends or begins one, and
+//!    nothing is written for it without a read. Without [`watch`](ConfigBuilder::watch) there is none.
 //! 7. **Progress.** Any number of inputs may precede a drain; the queue is bounded; after a drain `wake > now`,
 //!    or `None`.
 //! 8. **Determinism.** The same inputs and seed give the same outputs, on every platform and under any feature

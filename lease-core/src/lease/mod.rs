@@ -179,7 +179,6 @@ impl Lease {
             Input::WatchClosed { id } => self.on_watch_closed(now, id),
         }
         self.fire_alarms(now);
-        self.tend_watch(now);
     }
 
     /// The next thing to do or to know. Pops a queue; poll until [`Output::Idle`].
@@ -288,6 +287,7 @@ impl Lease {
                 _ => self.fire_step(now),
             }
         }
+        self.tend_watch(now);
     }
 
     fn fire_step(&mut self, now: Now) {

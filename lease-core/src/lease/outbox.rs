@@ -33,8 +33,8 @@ impl Queued {
 /// A first-in, first-out queue.
 ///
 /// It stays short however many inputs precede a drain: only a polled request can bring a response, a
-/// request that is superseded before it was polled is withdrawn, and answers and troubles that nobody has
-/// polled yet are told once.
+/// request that is superseded before it was polled is withdrawn, and of answers, troubles and news of others that
+/// nobody has polled yet only the last is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
     queue: VecDeque<Queued>,
@@ -88,7 +88,10 @@ impl Outbox {
     pub(super) fn event(&mut self, event: Event) {
         let superseded = |queued: &Queued| match (queued, &event) {
             (Queued::Event(Event::Trouble { .. }), Event::Trouble { .. })
-            | (Queued::Event(Event::WatchTrouble { .. }), Event::WatchTrouble { .. }) => true,
+            | (Queued::Event(Event::WatchTrouble { .. }), Event::WatchTrouble { .. })
+            | (Queued::Event(Event::HolderChanged { .. }), Event::HolderChanged { .. })
+            | (Queued::Event(Event::ForeignTtlCut { .. }), Event::ForeignTtlCut { .. })
+            | (Queued::Event(Event::DuplicateIdentity), Event::DuplicateIdentity) => true,
             (Queued::Event(old), Event::AttemptEnded { .. } | Event::ReleaseEnded { .. }) => *old == event,
             _ => false,
         };

@@ -116,7 +116,9 @@ impl Machine {
             "fail" => Input::Failed { id: self.request(rest, "to")?.id, failure: failure(argument)? },
             "open" => self.told(rest, Bytes::new())?,
             "event" => self.told(rest, self.event(rest)?)?,
-            "chunk" => self.told(&[], Bytes::from(line["chunk".len()..].trim_start().replace("\\n", "\n")))?,
+            "chunk" => {
+                self.told(&[], Bytes::from(line["chunk".len()..].trim_start().replace("\\n", "\n")))?
+            }
             "closed" => Input::WatchClosed { id: self.watch(rest)?.id },
             "accept" => self.accepted(rest)?,
             "reply" => self.replied(line, rest)?,

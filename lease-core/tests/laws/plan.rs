@@ -26,6 +26,7 @@ pub(crate) struct Setup {
     retries: u32,
     skew: Option<Option<Duration>>,
     wait_more: bool,
+    watch: bool,
     seed: u128,
     start: u64,
     /// Begins with a lease that was acquired from a friendly server.
@@ -51,7 +52,7 @@ impl Setup {
             let second = Duration::from_secs(1);
             builder = builder.foreign_holder_grace(2 * second).takeover_delay(second);
         }
-        builder.build().expect("a valid configuration")
+        builder.watch(self.watch).build().expect("a valid configuration")
     }
 
     pub(crate) fn start(&self) -> Now {
@@ -118,7 +119,22 @@ pub(crate) enum Given {
     /// `bool`: whether the server took the request in all the same.
     Failed(Target, Failure, bool),
     Credentials(Target),
-    Watch(Target),
+    Watch(Target, Told),
+}
+
+/// What a watch brings.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// Nothing yet.
+    Head,
+    /// An event of this type about what would answer a read.
+    Event(&'static str, Answer),
+    /// Not even a line.
+    Bytes(Vec<u8>),
+    /// Another answer than a stream.
+    Response(Answer),
+    Failed(Failure),
+    Closed,
 }
 
 /// Which request is meant.
@@ -262,13 +278,24 @@ fn setups() -> impl Strategy<Value = Setup> {
         prop::bool::weighted(0.3),
         0..4_u32,
         skews,
-        prop::bool::weighted(0.2),
+        (prop::bool::weighted(0.2), prop::bool::weighted(0.5)),
         any::<u128>(),
         prop_oneof![Just(0), Just(1_000_000_000_000_000), Just(u64::MAX - 5)],
         warm,
     )
         .prop_map(
-            |(ttl_millis, vacate, existing, contend, retries, skew, wait_more, seed, start, warm)| Setup {
+            |(
+                ttl_millis,
+                vacate,
+                existing,
+                contend,
+                retries,
+                skew,
+                (wait_more, watch),
+                seed,
+                start,
+                warm,
+            )| Setup {
                 ttl_millis,
                 vacate,
                 existing,
@@ -276,6 +303,7 @@ fn setups() -> impl Strategy<Value = Setup> {
                 retries,
                 skew,
                 wait_more,
+                watch,
                 seed,
                 // The end of the clock, where nothing moves any more, is visited rarely.
                 start: if start > u64::MAX / 2 && seed % 16 != 0 { 5_000_000_000 } else { start },
@@ -383,6 +411,19 @@ fn headers() -> impl Strategy<Value = Headers> {
         .prop_map(|(date, odd_date, retry_after)| Headers { date, odd_date, retry_after })
 }
 
+fn told() -> impl Strategy<Value = Told> {
+    let failures = select(vec![Failure::NotSent, Failure::Unknown, Failure::TooLarge]);
+    let types = select(vec!["ADDED", "MODIFIED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "NEW"]);
+    prop_oneof![
+        6 => Just(Told::Head),
+        20 => (types, answers()).prop_map(|(kind, answer)| Told::Event(kind, answer)),
+        2 => vec(any::<u8>(), 0..40).prop_map(Told::Bytes),
+        2 => answers().prop_map(Told::Response),
+        1 => failures.prop_map(Told::Failed),
+        2 => Just(Told::Closed),
+    ]
+}
+
 fn given() -> impl Strategy<Value = Given> {
     let failures = select(vec![Failure::NotSent, Failure::Unknown, Failure::TooLarge]);
     prop_oneof![
@@ -395,7 +436,7 @@ fn given() -> impl Strategy<Value = Given> {
         8 => (targets(), failures, any::<bool>())
             .prop_map(|(target, failure, applied)| Given::Failed(target, failure, applied)),
         4 => targets().prop_map(Given::Credentials),
-        1 => targets().prop_map(Given::Watch),
+        15 => (targets(), told()).prop_map(|(target, told)| Given::Watch(target, told)),
     ]
 }
 

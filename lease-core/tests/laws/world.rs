@@ -6,7 +6,9 @@ use http::{Request, Response};
 use lease_core::{Action, Event, Input, Lease, MonoTime, Now, Output, RequestId, WallTime};
 use serde_json::{Value, json};
 
-use super::plan::{Answer, Command, Drain, Edit, Given, Headers, Pace, Plan, StatusBody, Step, Target, Wall};
+use super::plan::{
+    Answer, Command, Drain, Edit, Given, Headers, Pace, Plan, StatusBody, Step, Target, Told, Wall,
+};
 use super::server::{NONCE, Server, text};
 use crate::support::{absent, conflict, deleted, status};
 
@@ -42,6 +44,8 @@ pub(crate) struct World {
     pub(crate) high: MonoTime,
     pub(crate) server: Server,
     pub(crate) sent: Vec<Sent>,
+    /// The watch that was opened last.
+    pub(crate) watch: Option<RequestId>,
 }
 
 /// The end of the clock.
@@ -59,7 +63,14 @@ impl World {
                 object["metadata"]["annotations"] = json!({"lease-core.rs/settled": uid});
             });
         }
-        Self { lease: plan.setup.lease(), now, high: now.mono.min(LAST), server, sent: Vec::new() }
+        Self {
+            lease: plan.setup.lease(),
+            now,
+            high: now.mono.min(LAST),
+            server,
+            sent: Vec::new(),
+            watch: None,
+        }
     }
 
     /// Carries out a whole plan. `law` looks at the world after each step, with what was handed in and what
@@ -114,11 +125,33 @@ impl World {
                 Input::Failed { id, failure: *failure }
             }
             Given::Credentials(target) => Input::CredentialsReady { id: self.id(*target) },
-            Given::Watch(target) => Input::WatchChunk {
-                id: self.id(*target),
-                bytes: Bytes::from_static(b"{\"type\":\"DELETED\"}"),
-            },
+            Given::Watch(target, told) => {
+                let watch = self.watch.filter(|_| matches!(target, Target::Latest));
+                let id = watch.unwrap_or_else(|| self.id(*target));
+                self.tell(id, told)
+            }
         }
+    }
+
+    fn tell(&mut self, id: RequestId, told: &Told) -> Input {
+        let read = Request::default();
+        let bytes = match told {
+            Told::Head => Bytes::new(),
+            Told::Event(kind, answer) => {
+                let (_, object) = self.answer(&read, answer);
+                let event =
+                    [format!("{{\"type\":\"{kind}\",\"object\":").as_bytes(), &object, b"}\n"].concat();
+                event.into()
+            }
+            Told::Bytes(bytes) => bytes.clone().into(),
+            Told::Response(answer) => {
+                let response = self.respond(id, answer, &Headers::default());
+                return Input::Response { id, response };
+            }
+            Told::Failed(failure) => return Input::Failed { id, failure: *failure },
+            Told::Closed => return Input::WatchClosed { id },
+        };
+        Input::WatchChunk { id, bytes }
     }
 
     /// Polls, and remembers what was sent.
@@ -140,6 +173,7 @@ impl World {
                     give_up_at: self.high,
                     polled_at: self.high,
                 }),
+                Output::Action(Action::OpenWatch { id, .. }) => self.watch = Some(*id),
                 _ => {}
             }
             let idle = matches!(output, Output::Idle { .. });
