@@ -9,7 +9,7 @@ use http::Method;
 use lease_core::{
     AttemptOutcome, Command, Event, Failure, Input, LostReason, Output, Problem, ReleaseOutcome, RequestId,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Drained, Holder, absent, config, deleted, response, stored};
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
@@ -230,8 +230,31 @@ fn clause_5_clocks_are_not_trusted() {
 
 #[test]
 fn clause_6_the_watch_is_a_hint() {
+    let event =
+        |kind: &str, object: &Value| Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
+    let mut a = Holder::new(config().watch(true));
+    let acquired = a.acquire(7);
+    let watch = acquired.watches[0].id;
+    a.give(Input::WatchChunk { id: watch, bytes: Bytes::new() });
+    let until = a.lease.check_alive(a.now.mono).expect("held").until;
+    // A renewal's echo extends nothing: only its own reply, or a read, does.
+    a.pass(Duration::from_secs(5));
+    let renewal = a.give(Input::Tick).sent.remove(0);
+    let told = a.give(Input::WatchChunk { id: watch, bytes: event("MODIFIED", &stored(&renewal, 8)) });
+    assert_eq!(told.outputs, 0);
+    assert_eq!(a.lease.check_alive(a.now.mono).expect("held").until, until);
+    // Somebody else's name ends the term, in the same step.
+    let mut other = stored(&renewal, 9);
+    other["spec"]["holderIdentity"] = json!("b");
+    let told = a.give(Input::WatchChunk { id: watch, bytes: event("MODIFIED", &other) });
+    assert!(matches!(lost(&told), Some(LostReason::TakenOver { .. })));
+    assert!(!a.is_held() && told.sent.is_empty(), "nothing is written for it");
+}
+
+#[test]
+fn without_a_watch_its_inputs_are_counted_and_ignored() {
     let mut a = Holder::new(config());
-    a.acquire(7);
+    assert!(a.acquire(7).watches.is_empty());
     let before = a.lease.check_alive(a.now.mono);
     for input in [
         Input::WatchChunk { id: RequestId(1), bytes: Bytes::from_static(b"{\"type\":\"DELETED\"}") },

@@ -11,11 +11,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::Method;
-use lease_core::{Failure, Input, ReleasePolicy, Status};
+use lease_core::{Failure, Input, ReleasePolicy, RequestId, Status};
 use serde_json::{Value, json};
 use support::{Drained, Holder, Sent, absent, config, conflict, deleted, lease_of, status, stored};
 
-const SCRIPTS: u64 = 6_000;
+const SCRIPTS: u64 = 8_000;
 const STEPS: u32 = 60;
 
 /// What has been seen: from a state, by an input, to states; and what was sent in a state.
@@ -64,6 +64,17 @@ impl Server {
         }
     }
 
+    /// What a watch tells: the object as it is, or the end of one.
+    fn tells(&self, id: RequestId) -> Input {
+        let event = match &self.object {
+            Some(object) => json!({"type": "MODIFIED", "object": object}),
+            None => {
+                json!({"type": "DELETED", "object": lease_of("other", "2026-01-01T00:00:00.000000Z", self.version + 1)})
+            }
+        };
+        Input::WatchChunk { id, bytes: format!("{event}\n").into() }
+    }
+
     fn store(&mut self, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
@@ -90,11 +101,15 @@ fn script(seed: u64, seen: &mut Seen) {
     let mut dice = Dice(seed);
     let mut server = Server { version: 100, ..Server::default() };
     let policy = if dice.roll(2) == 0 { ReleasePolicy::Delete } else { ReleasePolicy::Vacate };
-    let mut holder = Holder::seeded(config().release_policy(policy), u128::from(seed) + 1);
+    let builder = config().release_policy(policy).watch(seed % 2 == 1);
+    let mut holder = Holder::seeded(builder, u128::from(seed) + 1);
     let mut sent: Option<Sent> = None;
+    let mut watch: Option<RequestId> = None;
     for _ in 0..STEPS {
         let from = holder.lease.status();
-        holder.pass(Duration::from_millis(dice.roll(400)));
+        // Now and then so long that a deadline passes.
+        let most = if dice.roll(30) == 0 { 20_000 } else { 400 };
+        holder.pass(Duration::from_millis(dice.roll(most)));
         let (input, drained): (&'static str, Drained) = match (dice.roll(12), sent.take()) {
             (0, waiting) => {
                 sent = waiting;
@@ -125,6 +140,10 @@ fn script(seed: u64, seen: &mut Seen) {
             (5, Some(request)) => {
                 ("response", holder.respond(&request, 503, &status(503, "ServiceUnavailable", Value::Null)))
             }
+            (7, waiting) if watch.is_some() => {
+                sent = waiting;
+                ("watch", holder.give(server.tells(watch.unwrap_or(RequestId(0)))))
+            }
             (6, waiting) => {
                 sent = waiting;
                 holder.pass(Duration::from_millis(dice.roll(20_000)));
@@ -139,6 +158,7 @@ fn script(seed: u64, seen: &mut Seen) {
         };
         let to = holder.lease.status();
         seen.transitions.entry((from, input)).or_default().insert(to);
+        watch = drained.watches.last().map_or(watch, |opened| Some(opened.id));
         for id in &drained.refreshes {
             holder.give(Input::CredentialsReady { id: *id });
         }

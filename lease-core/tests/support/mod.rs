@@ -49,6 +49,7 @@ impl Sent {
 #[derive(Debug, Default)]
 pub struct Drained {
     pub sent: Vec<Sent>,
+    pub watches: Vec<Sent>,
     pub aborted: Vec<RequestId>,
     pub refreshes: Vec<RequestId>,
     pub events: Vec<Event>,
@@ -108,7 +109,9 @@ impl Holder {
                 }
                 Output::Action(Action::Abort { id }) => drained.aborted.push(id),
                 Output::Action(Action::RefreshCredentials { id }) => drained.refreshes.push(id),
-                Output::Action(Action::OpenWatch { .. }) => panic!("watches are not used"),
+                Output::Action(Action::OpenWatch { id, request, give_up_at, .. }) => {
+                    drained.watches.push(Sent { id, request, give_up_at });
+                }
                 Output::Event(event) => drained.events.push(event),
                 Output::Idle { wake, reason } => {
                     drained.wake = wake;
