@@ -20,8 +20,10 @@ pub struct Checks {
     last_id: u64,
     /// The request that waits for an answer.
     in_flight: Option<RequestId>,
-    /// The one whose answer was handed in since the last drain: perhaps too late, and aborted all the same.
-    answered: Option<RequestId>,
+    /// The watch that is open, or being opened.
+    watch: Option<RequestId>,
+    /// Those whose answer was handed in since the last drain: perhaps too late, and aborted all the same.
+    answered: Vec<RequestId>,
     term: Option<Term>,
     last_token: Option<FencingToken>,
     /// The latest hand-out of a write that puts our name there.
@@ -72,9 +74,20 @@ impl Checks {
 
     /// An answer is about to be handed in; whether it belongs to the request in flight.
     pub fn answers(&mut self, id: RequestId) -> bool {
+        self.closed(id);
         let answered = self.in_flight.take_if(|given| *given == id);
-        self.answered = answered.or(self.answered);
+        self.answered.extend(answered);
         answered.is_some()
+    }
+
+    /// A watch is about to end, if that is its id.
+    pub fn closed(&mut self, id: RequestId) {
+        self.answered.extend(self.watch.take_if(|watch| *watch == id));
+    }
+
+    /// Whether that is the watch.
+    pub fn is_watch(&self, id: RequestId) -> bool {
+        self.watch == Some(id)
     }
 
     /// One output, at `now` (the highest monotonic reading so far).
@@ -88,11 +101,18 @@ impl Checks {
                 self.request(config, now, request);
             }
             Output::Action(Action::Abort { id }) => {
-                let known = self.in_flight.take_if(|given| given == id).or(self.answered.take());
-                assert_eq!(known, Some(*id), "an abort of what is not in flight");
+                let known = self.in_flight.take_if(|given| given == id);
+                let known = known.or_else(|| self.watch.take_if(|watch| watch == id));
+                let known = known.is_some() || self.answered.contains(id);
+                assert!(known, "{id}: an abort of what is not in flight");
             }
             Output::Action(Action::RefreshCredentials { id }) => self.new_id(*id),
-            Output::Action(Action::OpenWatch { .. }) => panic!("watches are not used"),
+            Output::Action(Action::OpenWatch { id, request, .. }) => {
+                self.new_id(*id);
+                assert!(config.watch() && self.watch.is_none(), "clause 3: a watch beside a watch");
+                assert!(*request.method() == Method::GET && request.body().is_empty());
+                self.watch = Some(*id);
+            }
             Output::Event(event) => self.event(config, event),
             Output::Idle { wake, .. } => {
                 assert!(wake.is_none_or(|wake| wake > now.mono), "clause 7: wake {wake:?} at {now:?}");
@@ -195,7 +215,7 @@ impl Checks {
 
     /// After a drain.
     pub fn rest(&mut self, lease: &Lease, now: Now, outputs: usize) {
-        self.answered = None;
+        self.answered.clear();
         assert!(outputs <= MOST_QUEUED, "clause 7: {outputs} outputs waited");
         let held = lease.check_alive(now.mono);
         assert_eq!(held.is_some(), self.term.is_some(), "check_alive and the events disagree");

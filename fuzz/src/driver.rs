@@ -11,7 +11,7 @@ use lease_core::{
 use serde_json::{Value, json};
 
 use crate::checks::Checks;
-use crate::script::{Choice, Lost, Saying, Script, Step, Time};
+use crate::script::{Choice, Edit, Lost, Saying, Script, Step, Time, Told};
 use crate::server::{Server, absent, apply, response, status};
 use crate::times::{http_date, rfc3339};
 
@@ -35,6 +35,8 @@ struct Driver {
     delayed: Option<Request<Bytes>>,
     writes: Vec<Value>,
     refresh: Option<RequestId>,
+    /// The watch that was opened last.
+    watch: RequestId,
 }
 
 /// Runs a script; panics when a clause is broken.
@@ -53,6 +55,7 @@ pub fn run(script: &Script) {
         delayed: None,
         writes: Vec::new(),
         refresh: None,
+        watch: RequestId(1),
     };
     for step in script.steps.iter().take(MOST_STEPS) {
         driver.step(step);
@@ -67,9 +70,85 @@ impl Driver {
         if let Some(held) = alive_before {
             assert!(self.now.mono.max(self.highest) < held.until, "clause 1: alive past `until`");
         }
-        if let Some(input) = self.input(&step.input) {
+        if let Choice::Watch(told) = &step.input {
+            self.tell(told, !step.skip_drain);
+        } else if let Some(input) = self.input(&step.input) {
             self.give(input, !step.skip_drain);
         }
+    }
+
+    /// The watch brings something.
+    fn tell(&mut self, told: &Told, drain: bool) {
+        let id = self.watch;
+        match told {
+            Told::Head => self.hint(Input::WatchChunk { id, bytes: Bytes::new() }, drain),
+            Told::Event { kind, edit, version, cut } => {
+                let event = self.event(*kind, *edit, *version);
+                let at = cut.map_or(event.len(), |cut| usize::from(cut) % event.len());
+                let whole = self.lease.clone();
+                self.hint(Input::WatchChunk { id, bytes: event.slice(..at) }, false);
+                self.hint(Input::WatchChunk { id, bytes: event.slice(at..) }, false);
+                self.same_as_whole(whole, Input::WatchChunk { id, bytes: event });
+                self.give(Input::Tick, drain);
+            }
+            Told::Bytes(bytes) => self.hint(Input::WatchChunk { id, bytes: bytes.clone().into() }, drain),
+            Told::Status(code) => {
+                let body = status(code % 1000, "So", json!({})).to_string();
+                let input = self.answer(id, code % 1000, body.into(), None, None);
+                self.hint(input, drain);
+            }
+            Told::Lost(how) => {
+                let input = self.fail(id, *how);
+                self.hint(input, drain);
+            }
+            Told::Closed => {
+                self.hint(Input::WatchClosed { id }, drain);
+                self.checks.closed(id);
+            }
+        }
+    }
+
+    /// Clause 6: a term stays as it is, or ends.
+    fn hint(&mut self, input: Input, drain: bool) {
+        let (Input::WatchChunk { id, .. }
+        | Input::WatchClosed { id }
+        | Input::Response { id, .. }
+        | Input::Failed { id, .. }) = &input
+        else {
+            return;
+        };
+        let is_watch = self.checks.is_watch(*id);
+        let mut ticked = self.lease.clone();
+        ticked.handle(self.now, Input::Tick);
+        let before = ticked.check_alive(self.now.mono);
+        self.give(input, drain);
+        let after = self.lease.check_alive(self.now.mono);
+        assert!(!is_watch || after.is_none() || after == before, "clause 6: {before:?} became {after:?}");
+    }
+
+    /// Where a stream is cut makes no difference.
+    fn same_as_whole(&self, mut whole: Lease, input: Input) {
+        whole.handle(self.now, input);
+        let seen = |lease: &Lease| (lease.status(), lease.poll_timeout(), lease.check_alive(self.now.mono));
+        assert_eq!(seen(&whole), seen(&self.lease), "a stream that is cut says something else");
+    }
+
+    /// A line of a watch.
+    fn event(&self, kind: u8, edit: Option<Edit>, version: i8) -> Bytes {
+        const TYPES: [&str; 6] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "NEW"];
+        let last = || self.writes.last().cloned().unwrap_or_default();
+        let mut object = self.server.object.clone().unwrap_or_else(last);
+        if let Some(edit) = edit.filter(|_| object.is_object()) {
+            apply(&mut object, edit, |seconds| rfc3339(self.now.wall, seconds));
+        }
+        if let Some(known) =
+            object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok())
+        {
+            let moved = known.saturating_add_signed(version.into());
+            object["metadata"]["resourceVersion"] = json!(moved.to_string());
+        }
+        let kind = TYPES[usize::from(kind) % TYPES.len()];
+        format!("{}\n", json!({"type": kind, "object": object})).into()
     }
 
     fn pass(&mut self, time: Time) {
@@ -136,7 +215,8 @@ impl Driver {
             }
             Choice::Stray(id) => Input::Failed { id: RequestId(u64::from(*id)), failure: Failure::Unknown },
             Choice::Credentials => Input::CredentialsReady { id: self.refresh.take()? },
-            Choice::Watch => Input::WatchChunk { id: RequestId(1), bytes: Bytes::from_static(b"{}") },
+            // Told by itself.
+            Choice::Watch(_) => return None,
             Choice::Admin(edit) => {
                 self.serve_delayed();
                 let wall = self.now.wall;
@@ -277,6 +357,7 @@ impl Driver {
                     self.delayed = self.current.take().map(|(_, request)| request).or(self.delayed.take());
                 }
                 Output::Action(Action::RefreshCredentials { id }) => self.refresh = Some(id),
+                Output::Action(Action::OpenWatch { id, .. }) => self.watch = id,
                 _ => {}
             }
             assert_eq!(queued, Some(self.highest), "clause 7: `poll_timeout` while something waits");

@@ -26,6 +26,7 @@ pub struct ConfigChoice {
     retries: u8,
     grace: bool,
     delay: bool,
+    watch: bool,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -107,10 +108,36 @@ pub enum Choice {
     Stray(u8),
     /// The credentials were read.
     Credentials,
-    /// Bytes of a watch that was never opened.
-    Watch,
+    /// The watch brings something; without one, whatever has the first id does.
+    Watch(Told),
     /// Somebody edits the object.
     Admin(Edit),
+}
+
+/// What a watch brings.
+#[derive(Arbitrary, Debug)]
+pub enum Told {
+    /// Nothing yet.
+    Head,
+    /// An event about the object as it is.
+    Event {
+        /// Its type.
+        kind: u8,
+        /// How the object differs from what is there.
+        edit: Option<Edit>,
+        /// How much the version moves.
+        version: i8,
+        /// Where the bytes are cut in two.
+        cut: Option<u16>,
+    },
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// Another answer than a stream, with this code.
+    Status(u16),
+    /// No answer.
+    Lost(Lost),
+    /// The end.
+    Closed,
 }
 
 /// How a request fails.
@@ -231,6 +258,6 @@ impl ConfigChoice {
         if self.delay {
             builder = builder.takeover_delay(Duration::from_secs(5));
         }
-        builder.build().expect("every choice is valid")
+        builder.watch(self.watch).build().expect("every choice is valid")
     }
 }
