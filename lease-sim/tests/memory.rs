@@ -220,3 +220,19 @@ fn a_holder_that_has_stopped_lets_go_of_its_handlers_and_ends_its_events() {
 fn what_can_never_be_is_said() {
     Cluster::new().block_on(std::future::pending::<()>());
 }
+
+/// A timer is handed from a task to somebody else: with its waker goes the task, and with that the task's timers.
+#[test]
+fn a_task_may_go_with_its_waker() {
+    let time = VirtualTime::new();
+    let shared = Arc::new(Mutex::new(time.sleep(of_ms(10))));
+    let (theirs, second) = (Arc::clone(&shared), time.sleep(of_ms(20)));
+    time.spawn(Box::pin(async move {
+        std::future::poll_fn(|context| theirs.lock().unwrap().as_mut().poll(context)).await;
+        second.await;
+    }));
+    time.block_on(async {
+        time.sleep(of_ms(1)).await;
+        std::future::poll_fn(|context| shared.lock().unwrap().as_mut().poll(context)).await;
+    });
+}

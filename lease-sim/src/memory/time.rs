@@ -160,7 +160,9 @@ struct Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.time.state().timers.remove(&self.key);
+        let removed = self.time.state().timers.remove(&self.key);
+        // Not under the lock: what goes with a waker may be a task, and timers with it.
+        drop(removed);
     }
 }
 
@@ -190,7 +192,9 @@ impl Runtime for VirtualTime {
             if state.now >= timer.key.0 {
                 return Poll::Ready(());
             }
-            state.timers.insert(timer.key, context.waker().clone());
+            let replaced = state.timers.insert(timer.key, context.waker().clone());
+            drop(state);
+            drop(replaced);
             Poll::Pending
         }))
     }
