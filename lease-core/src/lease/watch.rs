@@ -43,6 +43,8 @@ pub(super) struct Watching {
     forgotten: bool,
     /// During an attempt the lease became free at this version: what the attempt has read may be older.
     freed: Option<FencingToken>,
+    /// The newest version that a watch has told of. What is told again is of no use to anybody.
+    heard: Option<FencingToken>,
     /// No hint starts an attempt before this: even a stream of hints costs few requests.
     next_hint: Option<MonoTime>,
 }
@@ -226,18 +228,23 @@ impl Lease {
         }
         let last = self.observed.as_ref().map(|observed| &observed.record);
         match Told::read(line, &self.config, last) {
-            Ok(told) => {
-                if let Stream::Open { told, .. } = &mut self.watching.stream {
-                    *told = true;
-                }
-                match told {
-                    Told::Present(record) => self.told(now, record, false),
-                    Told::Gone(record) => self.told(now, record, true),
-                    Told::Nothing => {}
-                }
-            }
+            Ok(Told::Present(record)) => self.hear(now, record, false),
+            Ok(Told::Gone(record)) => self.hear(now, record, true),
+            Ok(Told::Nothing) => {}
             Err(problem) => self.give_up_watch(now, problem),
         }
+    }
+
+    /// A watch is of use if it tells what no answer and no watch has told before.
+    fn hear(&mut self, now: Now, record: Record, gone: bool) {
+        let known = self.observed.as_ref().and_then(|observed| observed.record.token());
+        if record.token() > self.watching.heard.max(known) {
+            self.watching.heard = record.token();
+            if let Stream::Open { told, .. } = &mut self.watching.stream {
+                *told = true;
+            }
+        }
+        self.told(now, record, gone);
     }
 
     /// Of no use any more: it is not listened to from here on.
