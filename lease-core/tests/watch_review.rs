@@ -8,7 +8,7 @@ use lease_core::{Event, Input, ReleasePolicy, RequestId};
 use serde_json::{Value, json};
 
 mod support;
-use support::{Drained, Holder, absent, config, lease_of, ms, response};
+use support::{Drained, Holder, absent, config, conflict, lease_of, ms, response};
 
 const POLL: Duration = Duration::from_secs(5);
 
@@ -136,7 +136,6 @@ fn a_watch_that_was_answered_all_at_once_is_not_aborted() {
     for text in [line("ERROR", &gone), "garbage\n".to_owned()] {
         let mut holder = Holder::new(config().watch(true));
         let watch = holder.acquire(7).watches[0].id;
-        let Response { .. } = Response::new(());
         let body = Response::new(Bytes::from(text.clone()));
         let drained = holder.give(Input::Response { id: watch, response: body });
         assert_eq!(drained.aborted, [], "{text}");
@@ -210,4 +209,25 @@ fn a_watch_tells_of_an_object_that_was_missing() {
     made["metadata"]["uid"] = json!("33333333-3333-4333-8333-333333333333");
     let told = holder.give(chunk(watch, line("ADDED", &made)));
     assert_eq!(told.sent.len(), 1, "it is there now, and free");
+}
+
+/// Once the absence was read, nothing orders what comes after it: an event from before is believed.
+#[test]
+fn what_was_before_the_absence_is_no_news() {
+    let mut holder = Holder::new(config().acquire_retries(0).watch(true));
+    let read = holder.give(Input::Campaign);
+    let denied = holder.respond(&read.sent[0], 200, &of_b(0, 41));
+    let watch = denied.watches[0].id;
+    holder.give(chunk(watch, ""));
+    let read = holder.wake();
+    // b released, c was quicker than we, and released too.
+    let create = holder.respond(&read.sent[0], 404, &absent());
+    holder.respond(&create.sent[0], 409, &conflict());
+    let settle = holder.wake();
+    let denied = holder.respond(&settle.sent[0], 404, &absent());
+    assert_eq!(denied.sent.len(), 0);
+    // A late event: b's renewal of long ago.
+    let told = holder.give(chunk(watch, line("MODIFIED", &of_b(2, 42))));
+    assert_eq!(told.events, [], "b is gone");
+    assert_eq!(holder.lease.holder(), None);
 }
