@@ -8,7 +8,7 @@ use http::header::DATE;
 use http::{Method, Request, Response};
 use lease_core::{
     Action, AttemptOutcome, Config, Event, Failure, Input, Lease, MonoTime, Now, Output, RequestId,
-    SameIdentity, Seed, WallTime,
+    LostReason, SameIdentity, Seed, WallTime,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +36,8 @@ pub(crate) struct Violations {
     pub(crate) denials: Vec<String>,
     /// A POST or DELETE of somebody who only uses what exists.
     pub(crate) verbs: Vec<String>,
+    /// Terms that were said to be over although the object still named the holder.
+    pub(crate) losses: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ struct Member {
     last_id: u64,
     /// Writes up to this id were promised to win no more.
     denied: u64,
+    /// The watch that the server believes to be open.
+    watch: Option<RequestId>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,12 @@ pub(crate) struct Fleet {
     order: u64,
     now: u64,
     fates_used: usize,
+    /// How much of the server's history was told, and how many fates that took.
+    told: usize,
+    pub(crate) tellings: usize,
+    /// How many of the ends a watch told, and what is being handed in.
+    pub(crate) by_watch: usize,
+    input: Option<Input>,
     last_token: u64,
     /// How many terms there were, how many requests arrived.
     pub(crate) terms: usize,
@@ -104,6 +114,10 @@ impl Fleet {
             order: 0,
             now: START,
             fates_used: 0,
+            told: 0,
+            tellings: 0,
+            by_watch: 0,
+            input: None,
             last_token: 0,
             terms: 0,
             ends: 0,
@@ -147,6 +161,7 @@ impl Fleet {
             let ((at, _), happening) = entry.remove_entry();
             self.now = self.now.max(at);
             self.happen(happening);
+            self.tell();
         }
         self.now = end;
     }
@@ -164,6 +179,7 @@ impl Fleet {
             wake_at: None,
             last_id: 0,
             denied: 0,
+            watch: None,
         }
     }
 
@@ -176,6 +192,7 @@ impl Fleet {
             .ttl(Duration::from_millis(clocks.ttl_millis))
             .quarantine(Duration::from_secs(3))
             .existing_only(existing)
+            .watch(self.scenario.watch)
             .release_policy(policy);
         if shared_identity {
             builder = builder.same_identity(SameIdentity::Contend);
@@ -304,6 +321,7 @@ impl Fleet {
     /// Hands in an input, carries out what comes of it, and looks at who believes what.
     fn give(&mut self, who: usize, input: Input) {
         let now = self.read(self.members[who].clocks);
+        self.input = Some(input.clone());
         self.members[who].lease.handle(now, input);
         loop {
             match self.members[who].lease.poll() {
@@ -313,7 +331,11 @@ impl Fleet {
                         Happening::Input(who, self.members[who].incarnation, Input::CredentialsReady { id });
                     self.schedule(self.now + 5 * MILLISECOND, ready);
                 }
-                Output::Action(_) => {}
+                Output::Action(Action::OpenWatch { id, request, .. }) => self.open(who, id, &request),
+                Output::Action(Action::Abort { id }) => {
+                    let watch = &mut self.members[who].watch;
+                    *watch = watch.filter(|watch| *watch != id);
+                }
                 Output::Event(event) => self.hear(who, &event),
                 Output::Idle { wake, .. } => {
                     let clocks = self.members[who].clocks;
@@ -327,6 +349,79 @@ impl Fleet {
             }
         }
         self.look(who, now);
+    }
+
+    /// A watch from there on, or of what there is.
+    fn open(&mut self, who: usize, id: RequestId, request: &Request<Bytes>) {
+        let fate = self.next_telling();
+        if matches!(fate.kind, FateKind::NotSent(_) | FateKind::NoReply(_)) {
+            let failed = Input::Failed { id, failure: Failure::Unknown };
+            return self.later(who, fate.back, failed);
+        }
+        self.members[who].watch = Some(id);
+        self.later(who, fate.back, Input::WatchChunk { id, bytes: Bytes::new() });
+        let query = request.uri().query().unwrap_or_default();
+        let from = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
+        match from.and_then(|from| from.parse::<u64>().ok()) {
+            Some(from) => {
+                let after: Vec<_> =
+                    self.server.history.iter().filter(|(revision, ..)| *revision > from).cloned().collect();
+                after.iter().for_each(|(_, kind, object)| self.tell_one(who, id, kind, object));
+            }
+            None => {
+                // From a cache that may lag: what there was some changes ago.
+                let lag = if self.fates_used == usize::MAX { 0 } else { fate.there as usize % 4 };
+                let shown = self.server.history.iter().rev().nth(lag).cloned();
+                if let Some((_, _, object)) = shown.filter(|(_, kind, _)| *kind != "DELETED") {
+                    self.tell_one(who, id, "ADDED", &object);
+                }
+            }
+        }
+    }
+
+    fn next_telling(&mut self) -> Fate {
+        if self.fates_used == usize::MAX {
+            return Fate { there: 2, back: 2, kind: FateKind::Good };
+        }
+        self.tellings += 1;
+        self.scenario.fates[(self.tellings * 7) % self.scenario.fates.len()]
+    }
+
+    fn later(&mut self, who: usize, millis: u64, input: Input) {
+        let incarnation = self.members[who].incarnation;
+        self.schedule(self.now + millis * MILLISECOND, Happening::Input(who, incarnation, input));
+    }
+
+    fn tell_one(&mut self, who: usize, id: RequestId, kind: &str, object: &Value) {
+        let fate = self.next_telling();
+        let bytes = |kind: &str, object: &Value| Input::WatchChunk {
+            id,
+            bytes: format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into(),
+        };
+        let event = bytes(kind, object);
+        match fate.kind {
+            FateKind::NotSent(_) | FateKind::NoReply(_) => return,
+            FateKind::Copied(after) => self.later(who, fate.there + after, event.clone()),
+            FateKind::Busy(_) => {
+                let gone = json!({"kind": "Status", "status": "Failure", "code": 410});
+                return self.later(who, fate.there, bytes("ERROR", &gone));
+            }
+            FateKind::Masked(_) => self.later(who, fate.there + fate.back, Input::WatchClosed { id }),
+            FateKind::Good => {}
+        }
+        self.later(who, fate.there, event);
+    }
+
+    /// What has changed goes to everybody who watches.
+    fn tell(&mut self) {
+        while let Some((_, kind, object)) = self.server.history.get(self.told).cloned() {
+            self.told += 1;
+            for who in 0..self.members.len() {
+                if let Some(id) = self.members[who].watch {
+                    self.tell_one(who, id, kind, &object);
+                }
+            }
+        }
     }
 
     fn hear(&mut self, who: usize, event: &Event) {
@@ -344,7 +439,20 @@ impl Fleet {
                 }
                 self.last_token = token.as_u64();
             }
-            Event::Lost { .. } => self.ends += 1,
+            Event::Lost { reason, .. } => {
+                self.ends += 1;
+                let identity = self.members[who].lease.config().identity().as_str();
+                let named = self
+                    .server
+                    .object
+                    .as_ref()
+                    .is_some_and(|object| text(object, "/spec/holderIdentity") == identity);
+                if named && !self.going() && !matches!(reason, LostReason::Expired { .. } | LostReason::Clock) {
+                    self.violations.losses.push(format!("member {who}: {reason:?}"));
+                }
+                let by_watch = matches!(self.input, Some(Input::WatchChunk { .. }));
+                self.by_watch += usize::from(by_watch);
+            }
             Event::AttemptEnded { outcome: AttemptOutcome::Denied(_), .. } => {
                 self.members[who].denied = self.members[who].last_id
             }

@@ -89,6 +89,21 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(cases(80))]
+
+    /// A term is only said to be over, before its time, when the object says so.
+    #[test]
+    fn no_term_is_lost_for_nothing(
+        scenario in prop_oneof![
+            scenarios(USUAL),
+            scenarios(Rules { policy: ReleasePolicy::Vacate, ..USUAL }),
+        ],
+    ) {
+        prop_assert_eq!(Fleet::run(&scenario).violations.losses, Vec::<String>::new());
+    }
+}
+
+proptest! {
     #![proptest_config(cases(40))]
 
     /// After the faults have ended, somebody holds.
@@ -139,6 +154,14 @@ fn the_fleets_are_worth_watching() {
     }
     assert!(terms > 80, "{terms} terms");
     assert!(contended > 10, "{contended} runs in which the lease went from one to another");
+    let (mut told, mut by_watch) = (0, 0);
+    for _ in 0..80 {
+        let rules = Rules { deletes: true, ..USUAL };
+        let fleet = Fleet::run(&scenarios(rules).new_tree(&mut runner).expect("a scenario").current());
+        told += fleet.tellings;
+        by_watch += fleet.by_watch;
+    }
+    assert!(told > 2000 && by_watch > 10, "{told} events, {by_watch} terms that a watch ended");
     let mut terms = 0;
     for _ in 0..40 {
         terms += Fleet::run(&scenarios(EXISTING).new_tree(&mut runner).expect("a scenario").current()).terms;

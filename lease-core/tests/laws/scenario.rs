@@ -30,6 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) walls_decide: bool,
     /// Whether contenders look often, so that they take over as early as they may.
     pub(crate) eager: bool,
+    /// Whether they watch. What becomes of each event is a fate, too: late, twice, never, out of order.
+    pub(crate) watch: bool,
     pub(crate) fates: Vec<Fate>,
     pub(crate) script: Vec<(u64, usize, Act)>,
 }
@@ -136,14 +138,16 @@ pub(crate) fn scenarios(rules: Rules) -> impl Strategy<Value = Scenario> {
         vec(clocks, 2..4),
         any::<bool>(),
         any::<bool>(),
+        prop::bool::weighted(0.7),
         vec(fate, 1..120),
         vec((0..TROUBLED / MILLISECOND, 0..3_usize, acts), 2..40),
     )
-        .prop_map(move |(members, walls_decide, eager, fates, script)| Scenario {
+        .prop_map(move |(members, walls_decide, eager, watch, fates, script)| Scenario {
             rules,
             members,
             walls_decide,
             eager,
+            watch,
             fates,
             script,
         })

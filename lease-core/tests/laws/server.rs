@@ -36,6 +36,8 @@ pub(crate) struct Server {
     pub(crate) objects: u64,
     /// Whether objects are made with a finalizer, which keeps them when they are deleted.
     pub(crate) finalizers: bool,
+    /// What watches tell: the revision, the type, and the object.
+    pub(crate) history: Vec<(u64, &'static str, Value)>,
 }
 
 impl Server {
@@ -109,12 +111,14 @@ impl Server {
         self.revision += 1;
         let commit = Commit::Deleted(Box::new(stored.clone()));
         if stored["metadata"]["finalizers"].is_null() {
+            self.tell_end(stored);
             return Served { status: 200, body: deleted(), commit };
         }
         let mut going = stored;
         going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         going["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         self.object = Some(going.clone());
+        self.history.push((self.revision, "MODIFIED", going.clone()));
         Served { status: 200, body: going, commit }
     }
 
@@ -122,7 +126,17 @@ impl Server {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         self.object = Some(object.clone());
+        let kind = if status == 201 { "ADDED" } else { "MODIFIED" };
+        self.history.push((self.revision, kind, object.clone()));
         Served { status, body: object, commit: Commit::Written }
+    }
+
+    /// Old servers tell the end with the last version, others with that of the end.
+    fn tell_end(&mut self, mut gone: Value) {
+        if self.revision % 2 == 0 {
+            gone["metadata"]["resourceVersion"] = json!(self.revision.to_string());
+        }
+        self.history.push((self.revision, "DELETED", gone));
     }
 
     /// Somebody edits the object behind everybody's back.
@@ -150,7 +164,9 @@ impl Server {
     /// The object goes at once, finalizers or not.
     pub(crate) fn remove(&mut self) {
         self.revision += 1;
-        self.object = None;
+        if let Some(gone) = self.object.take() {
+            self.tell_end(gone);
+        }
     }
 }
 
