@@ -220,6 +220,10 @@ impl ConfigBuilder {
     /// that somebody deleted the object or put another name there. One more connection, and one request every
     /// eight ttl (30 s to 5 min).
     ///
+    /// The same on every contender, at best: where an administrator deletes the object under
+    /// [`ReleasePolicy::Delete`], campaigns that watch take it at once, and a holder that does not watch notices at
+    /// its next renewal.
+    ///
     /// A watch that cannot be opened, or ends, is opened again after a pause that grows up to a minute; an
     /// [event](crate::Event::WatchTrouble) says why. Without the verb: see [`Verb::Watch`](crate::Verb::Watch).
     pub fn watch(mut self, watch: bool) -> Self {

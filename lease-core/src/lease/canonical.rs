@@ -79,14 +79,15 @@ impl Lease {
     }
 
     /// Names everything that can make a difference to what this machine does from here on, provided that
-    /// its clocks never go backwards, that its outputs were drained, that responses carry no `Date` and that
-    /// fewer than 32 writes are under way.
+    /// its clocks never go backwards, that its outputs were drained, that responses carry no `Date`, that fewer
+    /// than 32 writes are under way, and that it does not [watch](crate::ConfigBuilder::watch).
     ///
     /// Left out are what only events tell (the causes of trouble, what a term was acquired from, the holder
     /// told last), the counters, ids of requests, attempts that no record can show any more, what is known of
     /// a record that no read can show again and that is not written over either, and what only an answer
     /// could use that comes too late by now. Only for model checkers.
     pub fn describe(&self, view: &mut impl View) {
+        debug_assert!(!self.config.watch(), "a watch is not described");
         view.nonce(self.nonce.0);
         let goals = &self.goals;
         let flags = [goals.attempt, goals.campaign, self.has_read];

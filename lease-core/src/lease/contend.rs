@@ -49,7 +49,7 @@ pub(super) struct Quarantine {
 impl Lease {
     pub(super) fn start_attempt(&mut self, now: Now) {
         self.stop();
-        self.forget_hint();
+        self.forget_hint(now);
         self.episode += 1;
         self.state = State::Contending(Contending {
             episode: self.episode,
@@ -284,7 +284,7 @@ impl Lease {
         self.failures = 0;
         let look_at = self.next_look(now, &denial);
         self.tell_if_new(now, denial.reason, look_at);
-        let look_at = self.missed_hint(now).unwrap_or(look_at);
+        let look_at = self.missed_hint(now).map_or(look_at, |hint| hint.min(look_at));
         let names_us = self.holder() == Some(self.config.identity());
         let in_doubt = self.is_unsettled();
         self.litter = in_doubt || self.litter && names_us;
@@ -339,8 +339,9 @@ impl Lease {
         if self.goals.campaign {
             self.outbox.event(Event::Trouble { problem: problem.clone(), retry_at: Some(retry_at) });
         }
+        let missing = matches!(problem, Problem::LeaseMissing { .. });
         self.answer_attempt(AttemptOutcome::Failed(problem));
-        self.rest_or_wait(retry_at, WakeReason::Retry);
+        self.rest_or_wait(retry_at, if missing { WakeReason::Poll } else { WakeReason::Retry });
     }
 
     fn answer_attempt(&mut self, outcome: AttemptOutcome) {

@@ -170,7 +170,7 @@ impl Lease {
 
     /// Takes in that there is no object.
     pub(super) fn observe_absence(&mut self) {
-        self.observed = None;
+        self.forget_object();
         self.has_read = true;
         // An update carries a UID: it cannot land where there is no object.
         self.open_update = None;

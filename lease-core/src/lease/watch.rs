@@ -14,14 +14,14 @@ use super::hold::{Standing, Term};
 use super::step::{Next, Step};
 use super::{Lease, State};
 use crate::config::Config;
-use crate::event::{Event, LostReason};
+use crate::event::{DenialReason, Event, LostReason};
 use crate::identifiers::{FencingToken, RequestId};
 use crate::input::Failure;
 use crate::observation::Verdict;
 use crate::output::WakeReason;
 use crate::problem::{Problem, Verb};
 use crate::time::{MonoTime, Now};
-use crate::wire::{Holder, Kind, Record, Reply, Told, Trouble};
+use crate::wire::{Holder, Kind, ObjectChange, Record, Reply, Told, Trouble};
 
 /// The shortest and the longest that a watch is asked to last: it costs one request, and a connection that died
 /// in silence is noticed when it is over.
@@ -43,10 +43,11 @@ pub(super) struct Watching {
     forgotten: bool,
     /// During an attempt the lease became free at this version: what the attempt has read may be older.
     freed: Option<FencingToken>,
-    /// The newest version that a watch has told of. What is told again is of no use to anybody.
+    /// The newest version that a watch has told of, or that an object had that is gone. What is told again is of no
+    /// use to anybody.
     heard: Option<FencingToken>,
     /// No hint starts an attempt before this: even a stream of hints costs few requests.
-    next_hint: Option<MonoTime>,
+    not_before: Option<MonoTime>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,16 +55,12 @@ enum Stream {
     #[default]
     Closed,
     /// It is opened again then, if it is still wanted.
-    Pausing {
-        until: MonoTime,
-    },
+    Pausing { until: MonoTime },
     /// It was asked for; the head of the response has not come.
-    Opening {
-        id: RequestId,
-        give_up_at: MonoTime,
-    },
+    Opening { id: RequestId, give_up_at: MonoTime },
     Open {
-        id: RequestId,
+        /// `None`: its driver has handed in all of it at once.
+        id: Option<RequestId>,
         since: MonoTime,
         ends_at: MonoTime,
         told: bool,
@@ -74,7 +71,8 @@ enum Stream {
 impl Stream {
     fn id(&self) -> Option<RequestId> {
         match self {
-            Self::Opening { id, .. } | Self::Open { id, .. } => Some(*id),
+            Self::Opening { id, .. } => Some(*id),
+            Self::Open { id, .. } => *id,
             Self::Closed | Self::Pausing { .. } => None,
         }
     }
@@ -157,9 +155,10 @@ impl Lease {
     pub(super) fn on_watch_response(&mut self, now: Now, response: &Response<Bytes>) {
         if response.status() == StatusCode::OK {
             // A driver that does not stream hands in everything at once.
-            if let Some(id) = self.watching.stream.id() {
-                self.on_watch_chunk(now, id, response.body());
-                self.on_watch_closed(now, id);
+            self.watch_opened(now, None);
+            self.take_in(now, response.body());
+            if matches!(self.watching.stream, Stream::Open { .. }) {
+                self.watch_ended(now, None, None);
             }
             return;
         }
@@ -197,20 +196,25 @@ impl Lease {
             return;
         }
         if matches!(self.watching.stream, Stream::Opening { .. }) {
-            let longest = lasts(&self.config).saturating_add(self.config.request_timeout());
-            let ends_at = now.mono.saturating_add(longest);
-            self.watching.stream =
-                Stream::Open { id, since: now.mono, ends_at, told: false, rest: Vec::new() };
+            self.watch_opened(now, Some(id));
         }
+        self.take_in(now, bytes);
+    }
+
+    fn watch_opened(&mut self, now: Now, id: Option<RequestId>) {
+        let longest = lasts(&self.config).saturating_add(self.config.request_timeout());
+        let ends_at = now.mono.saturating_add(longest);
+        self.watching.stream = Stream::Open { id, since: now.mono, ends_at, told: false, rest: Vec::new() };
+    }
+
+    /// Bytes of an open watch.
+    fn take_in(&mut self, now: Now, bytes: &Bytes) {
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             // A line may have ended the watch.
-            let Stream::Open { id: open, rest, .. } = &mut self.watching.stream else {
+            let Stream::Open { rest, .. } = &mut self.watching.stream else {
                 return;
             };
-            if *open != id {
-                return;
-            }
             if rest.len().saturating_add(piece.len()) > self.config.max_body() {
                 return self.give_up_watch(now, Problem::TooLarge);
             }
@@ -228,23 +232,25 @@ impl Lease {
         }
         let last = self.observed.as_ref().map(|observed| &observed.record);
         match Told::read(line, &self.config, last) {
-            Ok(Told::Present(record)) => self.hear(now, record, false),
-            Ok(Told::Gone(record)) => self.hear(now, record, true),
+            Ok(Told::Change(record, change)) => self.hear(now, record, change),
             Ok(Told::Nothing) => {}
             Err(problem) => self.give_up_watch(now, problem),
         }
     }
 
     /// A watch is of use if it tells what no answer and no watch has told before.
-    fn hear(&mut self, now: Now, record: Record, gone: bool) {
+    fn hear(&mut self, now: Now, record: Record, change: ObjectChange) {
         let known = self.observed.as_ref().and_then(|observed| observed.record.token());
+        if !self.is_news(&record, change) {
+            return;
+        }
         if record.token() > self.watching.heard.max(known) {
             self.watching.heard = record.token();
             if let Stream::Open { told, .. } = &mut self.watching.stream {
                 *told = true;
             }
         }
-        self.told(now, record, gone);
+        self.told(now, record, change == ObjectChange::Deleted);
     }
 
     /// Of no use any more: it is not listened to from here on.
@@ -268,7 +274,9 @@ impl Lease {
         let problem = problem.filter(|_| !gone || self.watching.forgotten);
         self.watching.forgotten = gone;
         let failures = self.watching.failures.max(1);
-        let pause = if problem.as_ref().is_some_and(Problem::is_permanent) {
+        // Fresh credentials are what the next renewal or poll asks for.
+        let permanent = |problem: &Problem| problem.is_permanent() && *problem != Problem::Unauthorized;
+        let pause = if problem.as_ref().is_some_and(permanent) {
             self.rng.jitter(LONGEST_PAUSE)
         } else {
             self.backoff(self.config.retry_delay(), failures, LONGEST_PAUSE)
@@ -280,11 +288,8 @@ impl Lease {
         }
     }
 
-    /// The watch tells of a state of the object, or with `gone` of its end.
+    /// The watch tells of a newer state of the object, or with `gone` of its end.
     fn told(&mut self, now: Now, record: Record, gone: bool) {
-        if !self.is_news(&record, gone) {
-            return;
-        }
         match mem::take(&mut self.state) {
             State::Holding(term) => self.told_holding(now, term, record, gone),
             State::Waiting => {
@@ -302,15 +307,18 @@ impl Lease {
     }
 
     /// Whether that comes after all that is known: a stream can be late, and tell things twice.
-    fn is_news(&self, record: &Record, gone: bool) -> bool {
+    fn is_news(&self, record: &Record, change: ObjectChange) -> bool {
         let told = record.token();
         match &self.observed {
             // The end of the very object that is known; on some servers with its last version.
-            Some(known) if gone && known.record.version.uid == record.version.uid => {
+            Some(known)
+                if change == ObjectChange::Deleted && known.record.version.uid == record.version.uid =>
+            {
                 told >= known.record.token()
             }
             Some(known) => told > known.record.token(),
-            None => !gone && told.is_some(),
+            // Where nothing is known to be, only what is made anew comes later.
+            None => change == ObjectChange::Added && told > self.watching.heard,
         }
     }
 
@@ -334,42 +342,54 @@ impl Lease {
         }
     }
 
-    /// A campaign that waits for its next look has, with that, looked; if the lease may be had it begins an
-    /// attempt, which starts with a read.
+    /// To a campaign that waits, another state of the record is as if it had read it: the wait for its holder begins
+    /// anew. If the lease may be had it looks now, which begins with a read. It never looks later for what it
+    /// was told.
     fn told_waiting(&mut self, now: Now, record: Record, gone: bool) {
-        let Step::Pausing { then: Next::Attempt, reason: WakeReason::Poll, .. } = self.step else {
+        let Step::Pausing { until, then: Next::Attempt, reason: WakeReason::Poll } = self.step else {
             // After trouble the pause is kept: what comes after it reads anyway.
             return;
         };
-        if !gone {
-            self.observe(now, record);
-            let verdict = self.observed.as_ref().map(|observed| self.judge(now).verdict(observed));
-            if let Some(Verdict::Refuse(denial)) = verdict {
-                let look_at = self.next_look(now, &denial);
-                self.tell_if_new(now, denial.reason, look_at);
-                return self.pause(look_at, Next::Attempt, WakeReason::Poll);
+        let look_at = if gone { self.earliest_hint(now) } else { self.look_after(now, record, until) };
+        self.pause(look_at.min(until), Next::Attempt, WakeReason::Poll);
+    }
+
+    /// When to look because the record is like that.
+    fn look_after(&mut self, now: Now, record: Record, until: MonoTime) -> MonoTime {
+        self.observe(now, record);
+        match self.observed.as_ref().map(|observed| self.judge(now).verdict(observed)) {
+            Some(Verdict::Refuse(denial)) => {
+                self.tell_if_new(now, denial.reason, until);
+                match denial.reason {
+                    DenialReason::Held | DenialReason::DuplicateIdentity => denial.retry_at,
+                    DenialReason::Terminating | DenialReason::Contended => until,
+                }
             }
+            _ => self.earliest_hint(now),
         }
-        let at = self.hinted(now);
-        self.pause(at, Next::Attempt, WakeReason::Poll);
+    }
+
+    /// The object is gone, and what is told of it later is old.
+    pub(super) fn forget_object(&mut self) {
+        let known = self.observed.take().and_then(|observed| observed.record.token());
+        self.watching.heard = self.watching.heard.max(known.filter(|_| self.config.watch()));
     }
 
     /// An attempt begins: what it reads comes after all that was told.
-    pub(super) fn forget_hint(&mut self) {
+    pub(super) fn forget_hint(&mut self, now: Now) {
         self.watching.freed = None;
+        self.watching.not_before = Some(now.mono.saturating_add(self.config.acquire_retry_delay()));
     }
 
     /// When a hint may start an attempt.
-    fn hinted(&mut self, now: Now) -> MonoTime {
-        let at = self.watching.next_hint.unwrap_or(now.mono).max(now.mono);
-        self.watching.next_hint = Some(at.saturating_add(self.config.acquire_retry_delay()));
-        at
+    fn earliest_hint(&self, now: Now) -> MonoTime {
+        self.watching.not_before.map_or(now.mono, |not_before| not_before.max(now.mono))
     }
 
     /// Whether the lease became free while an attempt was under way that did not see it: then when to try again.
     pub(super) fn missed_hint(&mut self, now: Now) -> Option<MonoTime> {
         let freed = self.watching.freed.take()?;
         let known = self.observed.as_ref().and_then(|observed| observed.record.token());
-        (known < Some(freed)).then(|| self.hinted(now))
+        (known < Some(freed)).then(|| self.earliest_hint(now))
     }
 }

@@ -202,7 +202,7 @@ fn what_is_no_recording_is_told_apart() {
     }
     assert_eq!(
         parse(&text.replacen("\"version\":3", "\"version\":4", 1)),
-        RecordingError::Newer { version: 3 }
+        RecordingError::Newer { version: 4 }
     );
     let refused = parse(&text.replacen("\"max_body\":5000", "\"max_body\":1", 1));
     assert!(matches!(refused, RecordingError::Config(_)), "{refused}");

@@ -18,4 +18,4 @@ pub(crate) use creation::{OWN_ANNOTATIONS, creation_size, longest_own_annotation
 pub(crate) use record::{Change, Create, Holder, QuarantineMark, Record, Version};
 pub(crate) use reply::{Reply, Trouble};
 pub(crate) use request::{Call, Kind, Paths, watch_request};
-pub(crate) use watch::Told;
+pub(crate) use watch::{ObjectChange, Told};

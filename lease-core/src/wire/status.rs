@@ -10,8 +10,6 @@ pub(super) struct Status {
     #[serde(default)]
     pub(super) message: Option<String>,
     #[serde(default)]
-    pub(super) code: Option<u16>,
-    #[serde(default)]
     details: Option<Details>,
 }
 

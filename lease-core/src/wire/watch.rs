@@ -14,12 +14,18 @@ use crate::problem::{Malformation, Message, Problem};
 /// What one line says.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// The object as it now is.
-    Present(Record),
-    /// The object as it last was, with the version of its deletion.
-    Gone(Record),
+    /// The object as it now is; where it is gone, as it last was, with the version of its deletion.
+    Change(Record, ObjectChange),
     /// Nothing about this lease.
     Nothing,
+}
+
+/// What happened to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ObjectChange {
+    Added,
+    Modified,
+    Deleted,
 }
 
 #[derive(Deserialize)]
@@ -38,28 +44,33 @@ impl Told {
     pub(crate) fn read(line: &[u8], config: &Config, last: Option<&Record>) -> Result<Self, Problem> {
         let Line { kind, object } =
             serde_json::from_slice(line).map_err(|_| Problem::Malformed(Malformation::NotAnEvent))?;
-        let gone = match &*kind {
-            "ADDED" | "MODIFIED" => false,
-            "DELETED" => true,
+        let change = match &*kind {
+            "ADDED" => ObjectChange::Added,
+            "MODIFIED" => ObjectChange::Modified,
+            "DELETED" => ObjectChange::Deleted,
             "ERROR" => return Err(error(object)),
             _ => return Ok(Self::Nothing),
         };
         // Copied: what is kept of a stream must not keep the stream's memory.
         let object = Bytes::copy_from_slice(object.get().as_bytes());
         match Record::read(&object, config, last) {
-            Ok(record) if gone => Ok(Self::Gone(record)),
-            Ok(record) => Ok(Self::Present(record)),
+            Ok(record) => Ok(Self::Change(record, change)),
             Err(Malformation::OtherObject) => Ok(Self::Nothing),
             Err(malformation) => Err(Problem::Malformed(malformation)),
         }
     }
 }
 
+#[derive(Deserialize)]
+struct Code {
+    code: u16,
+}
+
 /// What a server says at the end of a stream, mostly that its history does not reach back so far (410).
 fn error(object: &RawValue) -> Problem {
     match Status::parse(object.get().as_bytes()) {
         Some(said) => Problem::Status {
-            code: said.code.unwrap_or(500),
+            code: serde_json::from_str(object.get()).map_or(500, |Code { code }| code),
             message: Message::new(said.message.as_deref().unwrap_or("")),
         },
         None => Problem::Malformed(Malformation::NotAnEvent),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::DATE;
 use http::{Method, Request, Response};
 use lease_core::{
-    Action, AttemptOutcome, Config, Event, Failure, Input, Lease, MonoTime, Now, Output, RequestId,
-    LostReason, SameIdentity, Seed, WallTime,
+    Action, AttemptOutcome, Config, Event, Failure, Input, Lease, LostReason, MonoTime, Now, Output,
+    RequestId, SameIdentity, Seed, WallTime,
 };
 use serde_json::{Value, json};
 
@@ -447,7 +447,8 @@ impl Fleet {
                     .object
                     .as_ref()
                     .is_some_and(|object| text(object, "/spec/holderIdentity") == identity);
-                if named && !self.going() && !matches!(reason, LostReason::Expired { .. } | LostReason::Clock) {
+                if named && !self.going() && !matches!(reason, LostReason::Expired { .. } | LostReason::Clock)
+                {
                     self.violations.losses.push(format!("member {who}: {reason:?}"));
                 }
                 let by_watch = matches!(self.input, Some(Input::WatchChunk { .. }));

@@ -1,4 +1,4 @@
-//! What a review found: each test says what should be, and fails.
+//! What a watch must not do to polls, attempts and the API server, whatever it brings. Each of these went wrong once.
 
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ fn waiting() -> (Holder, RequestId) {
     let denied = holder.respond(&read.sent[0], 200, &of_b(0, 41));
     let watch = denied.watches[0].id;
     holder.give(chunk(watch, ""));
+    holder.pass(Duration::from_secs(1));
     (holder, watch)
 }
 
@@ -54,7 +55,7 @@ fn until_read(holder: &mut Holder, most: Duration) -> Option<Duration> {
     }
 }
 
-/// Every line that says "free" puts the attempt off by `acquire_retry_delay` once more: also the poll.
+/// Each line that says "free" once put the attempt off by another `acquire_retry_delay`, and the poll with it.
 #[test]
 fn a_backlog_of_hints_does_not_put_the_attempt_off() {
     let (mut holder, watch) = waiting();
@@ -70,8 +71,7 @@ fn a_backlog_of_hints_does_not_put_the_attempt_off() {
     assert!(waited.is_some_and(|waited| waited <= POLL), "a free lease is read after {waited:?}");
 }
 
-/// The same for a stream of edits of a vacant object: faster than two in an `acquire_retry_delay`, the campaign
-/// never looks, although without a watch it would at every poll.
+/// The same for a stream of edits of a vacant object that come faster than an `acquire_retry_delay`.
 #[test]
 fn a_stream_of_hints_does_not_starve_the_poll() {
     let (mut holder, watch) = waiting();
@@ -98,7 +98,7 @@ fn a_stream_of_hints_does_not_starve_the_poll() {
 }
 
 /// A stream that is late by a minute, of a holder that renews every 2 s: "Renewals and polls go on as without it".
-/// The lease is free by now (a GET would say so); the campaign does not poll while old news trickles in.
+/// The lease is free by now, as a GET would say.
 #[test]
 fn late_news_does_not_put_the_poll_off() {
     let (mut holder, watch) = waiting();
@@ -115,7 +115,7 @@ fn late_news_does_not_put_the_poll_off() {
     assert!(longest <= POLL, "no poll in {longest:?}");
 }
 
-/// `Status.code` is only asked for in events of type ERROR, but now decides whether any body is a Status at all.
+/// `Status.code` is only asked for in events of type ERROR.
 #[test]
 fn an_odd_code_in_a_status_is_nobodys_business() {
     let odd = [json!("404"), json!(404.0), json!(-1), json!(100_000)];
@@ -125,7 +125,12 @@ fn an_odd_code_in_a_status_is_nobodys_business() {
         let mut body = absent();
         body["code"] = code.clone();
         let create = holder.respond(&read.sent[0], 404, &body);
-        assert_eq!(create.sent.len(), 1, "code {code}: the object is absent all the same: {:?}", create.events);
+        assert_eq!(
+            create.sent.len(),
+            1,
+            "code {code}: the object is absent all the same: {:?}",
+            create.events
+        );
     }
 }
 
@@ -166,7 +171,7 @@ fn opened_in_an_hour(mut serve: impl FnMut(&mut Holder, &Drained, u64)) -> u64 {
     opened
 }
 
-/// A stream that repeats what is known and is cut: of no use, but it counts as of use, and is opened twice a second.
+/// A stream that repeats what is known and is cut is of no use.
 #[test]
 fn watches_that_tell_nothing_new_are_opened_ever_more_rarely() {
     let opened = opened_in_an_hour(|holder, drained, _| {
@@ -177,7 +182,7 @@ fn watches_that_tell_nothing_new_are_opened_ever_more_rarely() {
     assert!(opened < 200, "{opened} watches in an hour");
 }
 
-/// Without a word of the past (410), and cut after the present state: the two alternate at full speed.
+/// Without a word of the past (410), and cut after the present state.
 #[test]
 fn forgotten_and_cut_alternate_ever_more_slowly() {
     let opened = opened_in_an_hour(|holder, drained, _| {
@@ -193,7 +198,7 @@ fn forgotten_and_cut_alternate_ever_more_slowly() {
     assert!(opened < 200, "{opened} watches in an hour");
 }
 
-/// An object that is not there is waited for with polls, whatever the watch tells.
+/// An object that is not there is waited for.
 #[test]
 fn a_watch_tells_of_an_object_that_was_missing() {
     let mut holder = Holder::new(config().existing_only(true).watch(true));
@@ -201,6 +206,7 @@ fn a_watch_tells_of_an_object_that_was_missing() {
     let denied = holder.respond(&read.sent[0], 200, &of_b(0, 41));
     let watch = denied.watches[0].id;
     holder.give(chunk(watch, ""));
+    holder.pass(Duration::from_secs(1));
     let read = holder.give(chunk(watch, line("DELETED", &of_b(0, 42))));
     let missing = holder.respond(&read.sent[0], 404, &absent());
     assert!(missing.events.iter().any(|event| matches!(event, Event::Trouble { .. })));
@@ -211,7 +217,7 @@ fn a_watch_tells_of_an_object_that_was_missing() {
     assert_eq!(told.sent.len(), 1, "it is there now, and free");
 }
 
-/// Once the absence was read, nothing orders what comes after it: an event from before is believed.
+/// Once the absence was read, there is no version to compare with.
 #[test]
 fn what_was_before_the_absence_is_no_news() {
     let mut holder = Holder::new(config().acquire_retries(0).watch(true));
