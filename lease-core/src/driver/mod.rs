@@ -42,6 +42,9 @@
 //! pub type Lease = lease_core::driver::Lease<Mine>;
 //! ```
 //!
+//! A transport with these two methods serves every holder but one that [watches](crate::ConfigBuilder::watch), which
+//! goes on by polling then: [`Transport::watch`] is the third, and what it gives are [`Chunks`].
+//!
 //! # Why it is here, and what it may do
 //!
 //! The state machine knows nothing of this module and does no I/O; this module decides nothing about the
@@ -69,6 +72,7 @@ mod terms;
 mod tls;
 mod transport;
 mod trouble;
+mod watch;
 mod watched;
 
 pub use builder::{Adapter, Builder, TransportSetup};
@@ -83,4 +87,4 @@ pub use runtime::{BoxFuture, Runtime, timeout};
 pub use subscribers::Subscription;
 #[cfg(feature = "rustls")]
 pub use tls::client_config;
-pub use transport::{Call, SendError, Transport};
+pub use transport::{Call, Chunks, SendError, Transport};

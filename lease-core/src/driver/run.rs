@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_channel::oneshot;
 use futures_core::Stream as _;
@@ -18,6 +19,7 @@ use super::runtime::{BoxFuture, timeout, yield_now};
 use super::terms::{LOOK_AT_THE_CLOCK, Signals};
 use super::transport::{Call, SendError, Transport};
 use super::trouble::LastTrouble;
+use super::watch::Watch;
 use crate::{
     Action, AttemptOutcome, Command as Attempt, Event, Failure, Held, Input, MonoTime, Now, Output,
     ReleaseOutcome, RequestId,
@@ -48,6 +50,7 @@ pub(crate) struct Driver {
     /// The latest time that the machine was told.
     last: Now,
     requests: Vec<Request>,
+    watches: Vec<Watch>,
     try_acquire: Vec<oneshot::Sender<AttemptOutcome>>,
     campaign: Vec<oneshot::Sender<AttemptOutcome>>,
     release: Vec<oneshot::Sender<ReleaseOutcome>>,
@@ -57,7 +60,7 @@ pub(crate) struct Driver {
     stopping: bool,
 }
 
-/// A request, or a refresh of the credentials, that is under way: one of each at most, and a watch.
+/// A request, or a refresh of the credentials, that is under way: one of each at most.
 struct Request {
     id: RequestId,
     work: BoxFuture<'static, Input>,
@@ -67,6 +70,7 @@ struct Request {
 enum Happening {
     Command(Option<Command>),
     Done(Input),
+    Watched(Input),
     Nap,
 }
 
@@ -88,6 +92,7 @@ impl Driver {
             trouble,
             commands,
             requests: Vec::new(),
+            watches: Vec::new(),
             try_acquire: Vec::new(),
             campaign: Vec::new(),
             release: Vec::new(),
@@ -126,10 +131,11 @@ impl Driver {
             let mut nap = self.signals.runtime.sleep(self.nap(now, wake));
             match poll_fn(|context| self.poll(context, &mut nap)).await {
                 Happening::Command(command) => self.command(command),
-                Happening::Done(input) => {
-                    let now = self.signals.clock.now();
-                    let now = if self.heard_releases() { self.signals.clock.now() } else { now };
-                    self.feed(now, input);
+                Happening::Done(input) => self.came(input),
+                Happening::Watched(input) => {
+                    self.came(input);
+                    // A watch may have more than anybody can read. Others want to run.
+                    yield_now().await;
                 }
                 Happening::Nap => {}
             }
@@ -154,6 +160,15 @@ impl Driver {
             drop_quietly(self.requests.swap_remove(at));
             return Poll::Ready(Happening::Done(input));
         }
+        // After all that: a renewal's answer never waits behind the hints of a watch.
+        for at in 0..self.watches.len() {
+            if let Poll::Ready((input, is_last)) = self.watches[at].poll(context) {
+                if is_last {
+                    self.watches.swap_remove(at).end();
+                }
+                return Poll::Ready(Happening::Watched(input));
+            }
+        }
         nap.as_mut().poll(context).map(|()| Happening::Nap)
     }
 
@@ -164,6 +179,13 @@ impl Driver {
         } else {
             left
         }
+    }
+
+    /// Hands in what came of a request or a watch.
+    fn came(&mut self, input: Input) {
+        let now = self.signals.clock.now();
+        let now = if self.heard_releases() { self.signals.clock.now() } else { now };
+        self.feed(now, input);
     }
 
     /// Hands one input in and publishes what is held now, before anybody hears or does anything.
@@ -191,16 +213,21 @@ impl Driver {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send { id, request, give_up_at, max_body } => {
-                let time_left = give_up_at.saturating_since(self.signals.clock.now().mono);
-                self.send(id, Call { request, time_left, max_body });
+                let call = self.call(request, give_up_at, max_body);
+                self.send(id, call);
             }
-            Action::OpenWatch { id, .. } => {
-                // The machine opens none yet. Saying so is better than letting it wait.
-                self.start(id, async move { Input::WatchClosed { id } });
+            Action::OpenWatch { id, request, give_up_at, max_body } => {
+                let call = self.call(request, give_up_at, max_body);
+                let (transport, trouble) = (Arc::clone(&self.transport), Arc::clone(&self.trouble));
+                let runtime = Arc::clone(&self.signals.runtime);
+                self.watches.push(Watch::open(id, call, transport, runtime, trouble));
             }
             Action::Abort { id } => {
                 if let Some(at) = self.requests.iter().position(|request| request.id == id) {
                     drop_quietly(self.requests.swap_remove(at));
+                }
+                if let Some(at) = self.watches.iter().position(|watch| watch.id == id) {
+                    self.watches.swap_remove(at).end();
                 }
             }
             Action::RefreshCredentials { id } => {
@@ -213,6 +240,11 @@ impl Driver {
                 });
             }
         }
+    }
+
+    fn call(&self, request: http::Request<Bytes>, give_up_at: MonoTime, max_body: usize) -> Call {
+        let time_left = give_up_at.saturating_since(self.signals.clock.now().mono);
+        Call { request, time_left, max_body }
     }
 
     fn send(&mut self, id: RequestId, call: Call) {
