@@ -2,19 +2,22 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::io::{AsyncBufRead as _, AsyncBufReadExt};
+use futures_util::io::AsyncBufRead as _;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use lease_core::Failure;
 use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, ServerUrl};
 use lease_core::driver::{
-    BoxFuture, Call, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport, client_config,
+    BoxFuture, Call, Chunks, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport,
+    client_config,
 };
 use rustls::pki_types::ServerName;
 use surf::{Client, Url};
@@ -153,16 +156,15 @@ fn client_error(error: impl Into<Box<dyn Error + Send + Sync>>) -> SetupError {
 
 impl Transport for SurfTransport {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
-        Box::pin(async move {
-            let committed = Committed::default();
-            // Point 7: one deadline, round all of it: a body can stall as well as a head.
-            match timeout(call.time_left, self.exchange(call, committed.clone())).await {
-                Some(outcome) => outcome,
-                // Dropped with the exchange: what was not sent by now never will be.
-                None if committed.get() => Err(SendError::new(Failure::Unknown, "it took too long")),
-                None => Err(SendError::new(Failure::NotSent, "connecting took too long")),
-            }
-        })
+        let max_body = call.max_body;
+        // Point 7: one deadline, round all of it: a body can stall as well as a head.
+        Box::pin(self.in_time(call, move |response| read(response, max_body)))
+    }
+
+    fn watch(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Chunks>, SendError>> {
+        // The deadline is for the head alone. The connection is in nobody else's way while a body comes over it, and
+        // closed with one that is dropped.
+        Box::pin(self.in_time(call, |response| ready(stream(response))))
     }
 
     fn refresh_credentials(&self) -> BoxFuture<'_, ()> {
@@ -171,7 +173,26 @@ impl Transport for SurfTransport {
 }
 
 impl SurfTransport {
-    async fn exchange(&self, call: Call, committed: Committed) -> Result<http::Response<Bytes>, SendError> {
+    /// Sends the request and does `then` with the response, all of it within the call's `time_left`.
+    async fn in_time<T, F>(&self, call: Call, then: impl FnOnce(surf::Response) -> F) -> Result<T, SendError>
+    where
+        F: Future<Output = Result<T, SendError>>,
+    {
+        let (time_left, committed) = (call.time_left, Committed::default());
+        let exchange = async {
+            let response = self.head(call, committed.clone()).await?;
+            then(response).await
+        };
+        match timeout(time_left, exchange).await {
+            Some(outcome) => outcome,
+            // Dropped with the exchange: what was not sent by now never will be.
+            None if committed.get() => Err(SendError::new(Failure::Unknown, "it took too long")),
+            None => Err(SendError::new(Failure::NotSent, "connecting took too long")),
+        }
+    }
+
+    /// Sends the request. The body of the response is still to come.
+    async fn head(&self, call: Call, committed: Committed) -> Result<surf::Response, SendError> {
         self.rotating.freshen(PATIENCE_WITH_FILES.min(call.time_left / 4)).await;
         let (credentials, client) = self.rotating.current();
         let request = credentials.prepare(call.request);
@@ -179,8 +200,7 @@ impl SurfTransport {
         request.headers_mut().entry(USER_AGENT).or_insert(OUR_NAME);
         let mut request = to_surf(request).map_err(send_error)?;
         request.set_ext(committed);
-        let response = client.send(request).await.map_err(|error| self.failed(error))?;
-        read(response, call.max_body).await
+        client.send(request).await.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: surf::Error) -> SendError {
@@ -195,35 +215,53 @@ impl SurfTransport {
     }
 }
 
-/// Reads the whole body, at most `max_body` bytes of it.
-async fn read(mut response: surf::Response, max_body: usize) -> Result<http::Response<Bytes>, SendError> {
+/// The head as it came, and the body that is still to come.
+fn parts(mut response: surf::Response) -> Result<(http::Response<()>, surf::Body), SendError> {
     let Some(head) = response.ext::<Head>().cloned() else {
         return Err(SendError::new(Failure::Unknown, "surf gave a response that is not our client's"));
     };
-    let body = response.take_body();
-    if body.len().is_some_and(|announced| announced > max_body) {
-        return Err(Failure::TooLarge.into());
-    }
-    // Not `Body::read`, which stops at the announced length and asks no further.
-    let mut chunks = body.into_reader();
-    let mut body = BytesMut::new();
-    loop {
-        let chunk = chunks.fill_buf().await.map_err(broke_off)?;
-        if chunk.is_empty() {
-            break;
-        }
-        if chunk.len() > max_body - body.len() {
-            return Err(Failure::TooLarge.into());
-        }
-        body.extend_from_slice(chunk);
-        let read = chunk.len();
-        Pin::new(&mut chunks).consume(read);
-    }
-    let mut whole = http::Response::new(body.freeze());
+    let mut whole = http::Response::new(());
     *whole.status_mut() = head.status;
     *whole.version_mut() = head.version;
     *whole.headers_mut() = head.headers;
-    Ok(whole)
+    Ok((whole, response.take_body()))
+}
+
+/// Reads the whole body, at most `max_body` bytes of it.
+async fn read(response: surf::Response, max_body: usize) -> Result<http::Response<Bytes>, SendError> {
+    let (head, body) = parts(response)?;
+    if body.len().is_some_and(|announced| announced > max_body) {
+        return Err(Failure::TooLarge.into());
+    }
+    let mut pieces = pieces(body);
+    let mut whole = BytesMut::new();
+    while let Some(piece) = poll_fn(&mut pieces).await {
+        let piece = piece?;
+        if piece.len() > max_body - whole.len() {
+            return Err(Failure::TooLarge.into());
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(head.map(|()| whole.freeze()))
+}
+
+/// The response of a watch.
+fn stream(response: surf::Response) -> Result<http::Response<Chunks>, SendError> {
+    let (head, body) = parts(response)?;
+    Ok(head.map(|()| Chunks::from_fn(pieces(body))))
+}
+
+/// The body as it comes. Not `Body::read`, which stops at the announced length and asks no further.
+fn pieces(body: surf::Body) -> impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, SendError>>> {
+    let mut reader = body.into_reader();
+    move |context| {
+        let piece = match std::task::ready!(Pin::new(&mut reader).poll_fill_buf(context)) {
+            Ok(piece) => Bytes::copy_from_slice(piece),
+            Err(error) => return Poll::Ready(Some(Err(broke_off(error)))),
+        };
+        Pin::new(&mut reader).consume(piece.len());
+        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+    }
 }
 
 fn send_error(error: ClientError) -> SendError {

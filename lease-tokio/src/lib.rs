@@ -69,8 +69,8 @@ use std::sync::Arc;
 use lease_core::driver;
 
 pub use lease_core::driver::{
-    AcquireError, Attempt, BoxFuture, Call, Clock, Events, Interrupted, RecorderConfig, Runtime, SendError,
-    SetupError, Stopped, Subscription, SystemClock, Transport, in_cluster_namespace, interface,
+    AcquireError, Attempt, BoxFuture, Call, Chunks, Clock, Events, Interrupted, RecorderConfig, Runtime,
+    SendError, SetupError, Stopped, Subscription, SystemClock, Transport, in_cluster_namespace, interface,
 };
 #[cfg(feature = "kubeconfig")]
 pub use lease_core::driver::{kubeconfig, kubeconfig_file};

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use lease_core::Failure;
 use lease_core::credentials::{CredentialSource, Credentials, ProxyUrl, RotationPolicy, ServerUrl};
 use lease_core::driver::{
-    BoxFuture, Call, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport, client_config,
+    BoxFuture, Call, Chunks, Clock, Rotating, Runtime, SendError, SetupError, SystemClock, Transport,
+    client_config,
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -194,18 +197,14 @@ fn client_error(error: reqwest::Error) -> SetupError {
 impl Transport for ReqwestTransport {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
         Box::pin(async move {
-            self.rotating.freshen(PATIENCE_WITH_FILES.min(call.time_left / 4)).await;
-            let (credentials, wire) = self.rotating.current();
-            let request =
-                credentials.prepare(call.request).map_err(|error| SendError::new(Failure::NotSent, error))?;
-            let mut request = Request::try_from(request)
-                .map_err(|error| SendError::new(Failure::NotSent, error.without_url()))?;
-            if let Some(name) = &wire.tls_server_name {
-                ask_for(name, &mut request)?;
-            }
-            let response = wire.client.execute(request).await.map_err(|error| self.failed(error))?;
-            read(response, call.max_body).await
+            let max_body = call.max_body;
+            read(self.head(call).await?, max_body).await
         })
+    }
+
+    fn watch(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Chunks>, SendError>> {
+        // A connection is in nobody else's way while a response comes over it, and closed with one that is dropped.
+        Box::pin(async move { Ok(http::Response::from(self.head(call).await?).map(chunks)) })
     }
 
     fn refresh_credentials(&self) -> BoxFuture<'_, ()> {
@@ -214,6 +213,20 @@ impl Transport for ReqwestTransport {
 }
 
 impl ReqwestTransport {
+    /// Sends the request. The body of the response is still to come.
+    async fn head(&self, call: Call) -> Result<Response, SendError> {
+        self.rotating.freshen(PATIENCE_WITH_FILES.min(call.time_left / 4)).await;
+        let (credentials, wire) = self.rotating.current();
+        let request =
+            credentials.prepare(call.request).map_err(|error| SendError::new(Failure::NotSent, error))?;
+        let mut request = Request::try_from(request)
+            .map_err(|error| SendError::new(Failure::NotSent, error.without_url()))?;
+        if let Some(name) = &wire.tls_server_name {
+            ask_for(name, &mut request)?;
+        }
+        wire.client.execute(request).await.map_err(|error| self.failed(error))
+    }
+
     fn failed(&self, error: reqwest::Error) -> SendError {
         // Perhaps the server shows a certificate of a new authority, or does not accept ours any more: do not
         // wait a minute to look at the files.
@@ -259,6 +272,15 @@ async fn read(mut response: Response, max_body: usize) -> Result<http::Response<
     *whole.version_mut() = response.version();
     *whole.headers_mut() = std::mem::take(response.headers_mut());
     Ok(whole)
+}
+
+/// The body as it comes.
+fn chunks(mut body: reqwest::Body) -> Chunks {
+    Chunks::from_fn(move |context| {
+        let frame = Pin::new(&mut body).poll_frame(context);
+        // What is no data are trailers, which nobody waits for.
+        frame.map(|frame| Some(frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(unknown)))
+    })
 }
 
 fn unknown(error: reqwest::Error) -> SendError {
