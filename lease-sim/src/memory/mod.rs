@@ -41,6 +41,7 @@
 
 mod server;
 mod time;
+mod watch;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -87,7 +88,7 @@ impl Cluster {
     #[must_use]
     pub fn new() -> Self {
         let time = VirtualTime::new();
-        let server = Server::new(time.clone());
+        let server = Server::with_timers(time.clone(), time.clone());
         Self { time, server, holders: Arc::default() }
     }
 
