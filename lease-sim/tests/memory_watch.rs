@@ -10,12 +10,12 @@ use lease_core::driver::{Call, Chunks, Clock, SystemClock, Transport};
 use lease_sim::memory::{Cluster, Fate, Server};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
-const OBJECT: &str =
-    r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"job","namespace":"default"}}"#;
+const OBJECT: &str = r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"job","namespace":"default"}}"#;
 
 fn call(query: &str) -> Call {
     let uri = format!("{LEASES}?watch=true&fieldSelector=metadata.name%3Djob{query}");
-    let request = Request::builder().uri(uri).header("accept", "application/json").body(Bytes::new()).unwrap();
+    let request =
+        Request::builder().uri(uri).header("accept", "application/json").body(Bytes::new()).unwrap();
     Call::new(request, Duration::from_secs(5), 1 << 20)
 }
 

@@ -106,7 +106,8 @@ sins! {
     /// Refusals are errors.
     ErrorsForRefusals:
         every_status_is_handed_over a_missing_right_is_named a_wrong_token_is_an_error_that_says_so
-        an_acquire_during_a_release_waits_for_it work_is_dropped_when_the_lease_is_given_back + others;
+        an_acquire_during_a_release_waits_for_it work_is_dropped_when_the_lease_is_given_back
+        a_watch_that_is_refused_is_an_answer + others;
     /// Statuses without a name are errors.
     KnowsItsStatuses: odd_statuses_are_handed_over;
     /// Goes where redirects lead.
@@ -134,7 +135,8 @@ sins! {
     /// The end of the connection is the end of a sized body.
     TakesShortBodies: a_truncated_body_is_no_body strange_answers_are_survived;
     /// The end of the connection is the end of a chunked body.
-    TakesCutChunks: a_body_cut_mid_chunk_is_no_body;
+    TakesCutChunks: a_body_cut_mid_chunk_is_no_body
+        a_watch_that_breaks_off_ends_with_an_error;
     /// TLS that ends without a goodbye ends well.
     NeedsNoGoodbye: a_body_without_an_end_over_tls_is_no_body;
     /// Where there is no sense it makes some.
@@ -144,14 +146,16 @@ sins! {
         a_truncated_body_is_no_body a_body_cut_mid_chunk_is_no_body
         a_body_without_an_end_over_tls_is_no_body garbage_instead_of_http_is_unknown
         a_connection_that_closes_before_the_answer_is_unknown nothing_is_ever_sent_twice
-        not_sent_is_only_said_where_nothing_arrived;
+        not_sent_is_only_said_where_nothing_arrived
+        a_watch_that_does_not_begin_is_an_error;
     /// What failed may have been sent.
     SaysUnknown:
         a_server_of_another_authority_is_refused a_certificate_for_another_name_is_refused
         the_platforms_roots_do_not_vouch_for_a_made_ca a_server_without_tls_gets_nothing
         nothing_was_sent_where_nobody_listens nothing_was_sent_to_a_name_that_does_not_resolve
         a_restarted_server_is_found_again a_rotated_ca_is_honoured
-        a_ca_that_was_replaced_is_not_trusted_any_more;
+        a_ca_that_was_replaced_is_not_trusted_any_more
+        a_watch_that_does_not_begin_is_an_error;
 
     /// A request that is dropped goes on, and its answer is the next one's.
     HandsLateAnswersOn:
@@ -160,7 +164,8 @@ sins! {
         requests_given_up_all_at_once_leave_a_working_client a_connection_that_went_mute_is_not_used_again
         lost_replies_are_looked_up a_late_answer_is_nobodys;
     /// A request that is dropped keeps its connection open.
-    LeavesHungConnections: a_hung_request_is_given_up_and_its_connection_closed;
+    LeavesHungConnections: a_hung_request_is_given_up_and_its_connection_closed
+        a_watch_that_is_dropped_closes_its_connection;
     /// A connection whose answer was too long to read is used again.
     ReusesUnreadConnections: long_bodies_are_too_large;
     /// Begins before it is polled.
@@ -190,7 +195,8 @@ sins! {
         a_file_that_is_missing_for_a_moment_changes_nothing a_rotated_ca_is_honoured
         a_ca_that_was_replaced_is_not_trusted_any_more client_certificates_follow_their_files
         a_token_that_expires_in_mid_term_costs_nothing a_ca_that_rotates_in_mid_term_costs_nothing
-        everything_rotates_and_the_term_goes_on;
+        everything_rotates_and_the_term_goes_on
+        a_watch_shows_the_token_of_the_moment;
     /// A refresh is done at once, without a look.
     RefreshesNothing: an_expired_token_is_replaced_when_asked a_token_that_expires_in_mid_term_costs_nothing;
     /// A file that cannot be read leaves nothing to go on with.
@@ -212,7 +218,8 @@ sins! {
         the_platforms_roots_do_not_vouch_for_a_made_ca a_server_without_tls_gets_nothing
         a_truncated_body_is_no_body a_body_cut_mid_chunk_is_no_body garbage_instead_of_http_is_unknown
         a_rotated_ca_is_honoured a_ca_that_was_replaced_is_not_trusted_any_more
-        a_server_that_is_not_there_is_an_error_that_says_why nothing_that_people_read_shows_the_token;
+        a_server_that_is_not_there_is_an_error_that_says_why nothing_that_people_read_shows_the_token
+        a_watch_that_does_not_begin_is_an_error a_watch_that_breaks_off_ends_with_an_error;
     /// What a file holds is in the error about it.
     TellsWhatItRead: setup_errors_say_what_and_no_secrets;
 
@@ -224,6 +231,23 @@ sins! {
     TellsTheProxy: a_proxys_password_is_in_no_text;
     /// The environment says where to go.
     AsksTheEnvironment: the_environments_proxies_are_not_asked;
+
+    /// A watch begins with its first event.
+    WaitsForTheFirstEvent:
+        the_head_of_a_watch_comes_before_any_event events_of_a_watch_come_as_they_happen
+        a_watch_may_last_longer_than_its_time_left requests_go_on_beside_a_watch
+        a_watch_that_is_dropped_closes_its_connection a_watch_shows_the_token_of_the_moment
+        a_watch_that_breaks_off_ends_with_an_error + others;
+    /// Events are handed over when the watch is over.
+    HoardsEvents:
+        events_of_a_watch_come_as_they_happen a_watch_that_is_dropped_closes_its_connection
+        a_watch_shows_the_token_of_the_moment;
+    /// The end of a watch is an error, whatever it was.
+    DoubtsEveryEnd: a_watch_that_ends_properly_just_ends;
+    /// A watch is over when nothing has come for the time that its head had.
+    EndsWatchesInTime: a_watch_may_last_longer_than_its_time_left;
+    /// Whoever is being answered keeps all others waiting.
+    OneConnectionForAll: requests_go_on_beside_a_watch;
 
     /// A DELETE is answered without being sent.
     KeepsItsLeases:

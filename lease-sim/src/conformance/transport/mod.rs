@@ -8,6 +8,7 @@ mod giving_up;
 mod proxies;
 mod sending;
 mod trust;
+mod watching;
 
 use lease_core::driver::Adapter;
 
@@ -23,6 +24,7 @@ pub(super) fn cases<A: Adapter>() -> Vec<Case<A>> {
     cases.extend(giving_up::cases());
     cases.extend(connections::cases());
     cases.extend(credentials::cases());
+    cases.extend(watching::cases());
     cases.extend(proxies::cases());
     cases
 }

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use lease_core::Failure;
 use lease_core::credentials::{CredentialSource, Credentials, RotationPolicy, ServerUrl};
 use lease_core::driver::{
-    BoxFuture, Call, Rotating, SendError, SetupError, Transport, TransportSetup, client_config,
+    BoxFuture, Call, Chunks, Rotating, SendError, SetupError, Transport, TransportSetup, client_config,
 };
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::pki_types::CertificateDer;
@@ -24,6 +24,7 @@ use rustls::{ClientConfig, SignatureScheme};
 
 use super::connection::{Connection, Gullible, connect};
 use super::runtime::block_on;
+use super::watch;
 use super::wire::{self, Broken};
 use crate::sins::Sin;
 
@@ -39,13 +40,15 @@ pub struct Client {
 
 /// What follows from the credentials.
 #[derive(Clone)]
-struct Wire {
+pub(super) struct Wire {
     tls: Arc<ClientConfig>,
     generation: usize,
 }
 
-struct Shared {
-    sin: Option<Sin>,
+pub(super) struct Shared {
+    pub(super) sin: Option<Sin>,
+    /// Whoever thinks that there is one connection has it to himself.
+    pub(super) line: Mutex<()>,
     idle: Mutex<Vec<Connection>>,
     /// Who waits, in the order of coming.
     waiting: Mutex<Vec<Weak<Exchange>>>,
@@ -137,6 +140,7 @@ impl Client {
         })?;
         let shared = Shared {
             sin,
+            line: Mutex::default(),
             idle: Mutex::default(),
             waiting: Mutex::default(),
             orphans: Mutex::default(),
@@ -222,6 +226,10 @@ impl Transport for Client {
         })
     }
 
+    fn watch(&self, call: Call) -> BoxFuture<'_, Result<Response<Chunks>, SendError>> {
+        Box::pin(watch::open(Arc::clone(&self.shared), Arc::clone(&self.rotating), call))
+    }
+
     fn refresh_credentials(&self) -> BoxFuture<'_, ()> {
         match self.shared.sin {
             Some(Sin::NeverReadsAgain | Sin::RefreshesNothing) => Box::pin(async {}),
@@ -284,7 +292,12 @@ impl Shared {
     }
 }
 
-fn carry(shared: &Shared, rotating: &Arc<Rotating<Wire>>, exchange: &Exchange, call: Call) -> Sent {
+/// What is to be sent, where to, and how.
+pub(super) fn prepare(
+    shared: &Shared,
+    rotating: &Arc<Rotating<Wire>>,
+    call: Call,
+) -> Result<(ServerUrl, Wire, Request<Bytes>), SendError> {
     let sin = shared.sin;
     let patience = PATIENCE.min(call.time_left / 4);
     match sin {
@@ -296,18 +309,21 @@ fn carry(shared: &Shared, rotating: &Arc<Rotating<Wire>>, exchange: &Exchange, c
         return Err(SendError::new(Failure::NotSent, "where are the files?"));
     }
     let (credentials, wire) = rotating.current();
+    if sin == Some(Sin::GoesAnywhere)
+        && let Some(authority) = call.request.uri().authority()
+    {
+        let server = ServerUrl::parse(&format!("http://{authority}")).unwrap();
+        return Ok((server, wire, call.request));
+    }
+    let server = credentials.server().clone();
+    let request = credentials.prepare(call.request);
+    Ok((server, wire, request.map_err(|error| SendError::new(Failure::NotSent, error))?))
+}
+
+fn carry(shared: &Shared, rotating: &Arc<Rotating<Wire>>, exchange: &Exchange, call: Call) -> Sent {
+    let sin = shared.sin;
     let (time_left, max_body) = (call.time_left, call.max_body);
-    let anywhere = sin == Some(Sin::GoesAnywhere) && call.request.uri().host().is_some();
-    let request = match anywhere {
-        true => call.request,
-        false => {
-            credentials.prepare(call.request).map_err(|error| SendError::new(Failure::NotSent, error))?
-        }
-    };
-    let server = match anywhere {
-        true => ServerUrl::parse(&format!("http://{}", request.uri().authority().unwrap())).unwrap(),
-        false => credentials.server().clone(),
-    };
+    let (server, wire, request) = prepare(shared, rotating, call)?;
     let attempt = || shared.exchange(exchange, &server, &wire, &request, max_body, time_left);
     let mut came = attempt();
     if sin == Some(Sin::SendsTwice) || (sin == Some(Sin::TriesAgain) && came.is_err()) {
@@ -364,7 +380,7 @@ fn follow(
         .map_err(|broken| error(broken, request, shared.sin))
 }
 
-fn error(broken: Broken, request: &Request<Bytes>, sin: Option<Sin>) -> SendError {
+pub(super) fn error(broken: Broken, request: &Request<Bytes>, sin: Option<Sin>) -> SendError {
     let (failure, cause) = match broken {
         Broken::TooLarge => return Failure::TooLarge.into(),
         Broken::NotSent(cause) => (Failure::NotSent, cause),
@@ -393,6 +409,7 @@ impl Shared {
         max_body: usize,
         time_left: Duration,
     ) -> Result<Response<Bytes>, Broken> {
+        let _line = (self.sin == Some(Sin::OneConnectionForAll)).then(|| self.line.lock());
         let mut connection = self.connection(server, wire, request).map_err(Broken::NotSent)?;
         *exchange.socket.lock().unwrap() = connection.socket.try_clone().ok();
         if exchange.given_up.load(Ordering::SeqCst) {
@@ -428,7 +445,7 @@ impl Shared {
     }
 
     /// One that is there, or a new one.
-    fn connection(
+    pub(super) fn connection(
         &self,
         server: &ServerUrl,
         wire: &Wire,

@@ -22,6 +22,8 @@ pub struct Connection {
     pub stream: Box<dyn Stream>,
     pub socket: TcpStream,
     pub ahead: Vec<u8>,
+    /// The chunk that is being read has to end before the next.
+    pub in_a_chunk: bool,
     /// Which credentials it was made with.
     pub generation: usize,
 }
@@ -49,7 +51,7 @@ impl Connection {
         } else {
             Box::new(socket.try_clone()?)
         };
-        Ok(Self { stream, socket, ahead: Vec::new(), generation })
+        Ok(Self { stream, socket, ahead: Vec::new(), in_a_chunk: false, generation })
     }
 
     /// Nobody has closed it, and nobody has said anything unasked.

@@ -4,6 +4,7 @@
 mod client;
 mod connection;
 mod runtime;
+mod watch;
 mod wire;
 
 use std::sync::Arc;

@@ -80,10 +80,7 @@ pub fn read(
     sin: Option<Sin>,
 ) -> Result<(Response<Bytes>, bool), Broken> {
     let mut reader = Reader { connection, sin };
-    let mut head = reader.head()?;
-    while head.status.is_informational() && sin != Some(Sin::TakesTheFirstHead) {
-        head = reader.head()?;
-    }
+    let head = reader.final_head()?;
     let max_body = if sin == Some(Sin::IgnoresMaxBody) { 1 << 20 } else { max_body };
     let has_body = head.status != StatusCode::NO_CONTENT
         && !head.status.is_informational()
@@ -104,6 +101,74 @@ pub fn read(
         *response.headers_mut() = head.headers;
     }
     Ok((response, reusable))
+}
+
+/// The head of an answer, and how much of its body is to come.
+pub fn read_head(connection: &mut Connection, sin: Option<Sin>) -> Result<(Response<()>, Rest), Broken> {
+    let head = Reader { connection, sin }.final_head()?;
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    let rest = match head.length {
+        Length::Known(left) => Rest::Sized(left),
+        Length::Chunked => Rest::Chunks(0),
+        Length::UntilClosed => Rest::UntilClosed,
+    };
+    Ok((response, rest))
+}
+
+/// What is to come of a body.
+#[derive(Clone, Copy)]
+pub enum Rest {
+    /// So many bytes.
+    Sized(u64),
+    /// So many bytes of a chunk, and more chunks.
+    Chunks(u64),
+    UntilClosed,
+    Nothing,
+}
+
+/// The next bytes of a body, as they come. `None` at its end.
+pub fn read_piece(
+    connection: &mut Connection,
+    rest: &mut Rest,
+    sin: Option<Sin>,
+) -> Result<Option<Bytes>, Broken> {
+    let mut reader = Reader { connection, sin };
+    if let Rest::Chunks(0) = rest {
+        *rest = match reader.chunk_size()? {
+            0 => {
+                while !reader.line()?.is_empty() {}
+                Rest::Nothing
+            }
+            size => Rest::Chunks(size),
+        };
+    }
+    let most = match rest {
+        Rest::Nothing | Rest::Sized(0) => return Ok(None),
+        Rest::Sized(left) | Rest::Chunks(left) => *left,
+        Rest::UntilClosed => u64::MAX,
+    };
+    let mut buffer = [0; 16 * 1024];
+    if reader.connection.ahead.is_empty() {
+        match reader.connection.stream.read(&mut buffer)? {
+            0 if matches!(rest, Rest::UntilClosed) => return Ok(None),
+            0 => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
+            count => reader.connection.ahead.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let count = reader.connection.ahead.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+    let piece = Bytes::from_iter(reader.connection.ahead.drain(..count));
+    match rest {
+        Rest::Sized(left) => *left -= count as u64,
+        Rest::Chunks(left) => {
+            *left -= count as u64;
+            // Not waited for here: these bytes are wanted now.
+            reader.connection.in_a_chunk = true;
+        }
+        Rest::UntilClosed | Rest::Nothing => {}
+    }
+    Ok(Some(piece))
 }
 
 enum Length {
@@ -187,6 +252,25 @@ impl Reader<'_> {
         let closes =
             headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         Ok(Head { status, headers, length, closes })
+    }
+
+    /// The head that is the answer's.
+    fn final_head(&mut self) -> io::Result<Head> {
+        let mut head = self.head()?;
+        while head.status.is_informational() && self.sin != Some(Sin::TakesTheFirstHead) {
+            head = self.head()?;
+        }
+        Ok(head)
+    }
+
+    /// The size of the next chunk, after the end of the one before it.
+    fn chunk_size(&mut self) -> io::Result<u64> {
+        if std::mem::take(&mut self.connection.in_a_chunk) && !self.line()?.is_empty() {
+            return Err(nonsense("a chunk without an end"));
+        }
+        let line = self.line()?;
+        let digits = std::str::from_utf8(line.trim_ascii()).ok();
+        digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(nonsense("a chunk's size"))
     }
 
     fn sized(&mut self, length: u64, max_body: usize) -> Result<Vec<u8>, Broken> {
