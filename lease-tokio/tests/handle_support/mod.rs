@@ -142,6 +142,11 @@ impl World {
         Some(object["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// The record, as JSON.
+    pub fn stored(&self) -> Bytes {
+        self.0.model.lock().unwrap().get("default", "job").unwrap()
+    }
+
     /// `kubectl delete`.
     pub fn delete(&self) {
         assert!(self.0.model.lock().unwrap().delete("default", "job"));
