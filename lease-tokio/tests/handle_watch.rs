@@ -174,7 +174,7 @@ async fn a_refusal_is_handed_in_with_its_whole_body() {
     let world = World::new();
     let (lease, mut events, sender, _there) = watching(&world, 403).await;
     const SAID: &str =
-        r#"{"kind":"Status","apiVersion":"v1","code":403,"reason":"Forbidden","message":"no way"}"#;
+        r#"{"kind":"Status","status":"Failure","code":403,"reason":"Forbidden","message":"no way"}"#;
     let (first, second) = SAID.split_at(SAID.len() / 2);
     sender.send(piece(first)).unwrap();
     settle().await;
