@@ -3,7 +3,6 @@
 
 mod handle_support;
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,10 +13,10 @@ use bytes::Bytes;
 use handle_support::{TTL, World, settle};
 use http::Response;
 use lease_core::Input;
-use lease_core::recording::Recording;
+use lease_core::recording::{Entry, Recording};
 use lease_tokio::{
-    BoxFuture, Call, Chunks, Config, Event, Events, Failure, Lease, LostReason, Problem, ReleaseOutcome,
-    SendError, Transport, Verb,
+    BoxFuture, Call, Chunks, Config, Event, Events, Failure, Lease, LostReason, Problem, RecorderConfig,
+    ReleaseOutcome, SendError, Transport, Verb,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -83,29 +82,39 @@ async fn watching(world: &World, status: u16) -> (Lease, Events, mpsc::Unbounded
     (lease, events, sender, there)
 }
 
-/// What was handed in about watches, in short.
-fn watched(lease: &Lease) -> Vec<String> {
+fn recording(lease: &Lease) -> Recording {
     let mut file = Vec::new();
     lease.dump_recording(&mut file).unwrap();
     let recording = Recording::parse(std::str::from_utf8(&file).unwrap()).unwrap();
     recording.replay().unwrap();
-    let mut sent = Vec::new();
+    recording
+}
+
+/// The ids of the requests, but for watches, that came of an input.
+fn sent(entry: &Entry) -> impl Iterator<Item = u64> + '_ {
+    entry.outputs().filter_map(|output| {
+        let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+        output["send"]["id"].as_u64()
+    })
+}
+
+/// What was handed in about watches, in short.
+fn watched(lease: &Lease) -> Vec<String> {
+    let recording = recording(lease);
+    let mut requests = Vec::new();
     let mut inputs = Vec::new();
     for entry in recording.entries() {
         let text = match entry.input() {
             Input::WatchChunk { bytes, .. } => format!("chunk {:?}", String::from_utf8_lossy(bytes)),
             Input::WatchClosed { .. } => "closed".to_owned(),
-            Input::Response { id, response } if !sent.contains(&id.0) => {
+            Input::Response { id, response } if !requests.contains(&id.0) => {
                 format!("response {} {:?}", response.status().as_u16(), response.body())
             }
-            Input::Failed { id, failure } if !sent.contains(&id.0) => format!("failed {failure:?}"),
+            Input::Failed { id, failure } if !requests.contains(&id.0) => format!("failed {failure:?}"),
             _ => String::new(),
         };
         inputs.extend((!text.is_empty()).then_some(text));
-        for output in entry.outputs() {
-            let output: serde_json::Value = serde_json::from_str(&output).unwrap();
-            sent.extend(output["send"]["id"].as_u64());
-        }
+        requests.extend(sent(entry));
     }
     inputs
 }
@@ -419,23 +428,36 @@ async fn empty_pieces_without_end_keep_nobody_waiting() {
     assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
 }
 
-/// A command that waits, an answer that is there and pieces that are there: in this order.
+/// What is sent is answered on the spot here, and there are always pieces: every answer is handed in before any.
 #[tokio::test(start_paused = true)]
-async fn answers_go_before_pieces() {
+async fn answers_and_commands_go_before_pieces() {
     let world = World::new();
-    let (lease, _events, sender, _there) = watching(&world, 200).await;
-    let queue: VecDeque<_> = (0..20).map(|_| piece("\n")).collect();
-    // The next renewal is answered at once; pieces come in the same instant.
-    world.all(handle_support::Fate::Delay(Duration::from_millis(1)));
-    let puts = world.puts().len();
-    while world.puts().len() == puts {
-        sleep(Duration::from_millis(1)).await;
+    let read = Arc::new(AtomicUsize::new(0));
+    let (flooded, count) = (world.clone(), Arc::clone(&read));
+    let open = move |_| -> BoxFuture<'static, Opened> {
+        let opened = flood(&flooded, &count);
+        Box::pin(async { opened })
+    };
+    let transport = Scripted { world: world.clone(), open: Mutex::new(Box::new(open)) };
+    let recorder = RecorderConfig::default().inputs(100_000).bytes(64 << 20);
+    let builder = Lease::builder(config()).transport(transport).clock(world.clone());
+    let lease = builder.recorder(recorder).spawn().unwrap();
+    assert_eq!(lease.acquire().await, Ok(true));
+    while read.load(Ordering::SeqCst) < 20_000 {
+        tokio::task::yield_now().await;
     }
-    for piece in queue {
-        sender.send(piece).unwrap();
+    let before = read.load(Ordering::SeqCst);
+    assert_eq!(lease.release().await, Ok(ReleaseOutcome::Confirmed));
+    let pieces = read.load(Ordering::SeqCst) - before;
+    assert!(pieces <= 10, "{pieces} pieces before a command and its answer");
+    let (mut asked, mut answers) = (None, 0);
+    for entry in recording(&lease).entries() {
+        match (asked.take(), entry.input()) {
+            (None, _) => {}
+            (Some(wanted), Input::Response { id, .. }) if id.0 == wanted => answers += 1,
+            (Some(wanted), other) => panic!("before the answer to request {wanted}: {other:?}"),
+        }
+        asked = sent(entry).last();
     }
-    world.suspend(Duration::from_millis(1));
-    sleep(Duration::from_millis(5)).await;
-    assert!(lease.check_alive());
-    assert_eq!(watched(&lease).len(), 21);
+    assert!(answers > 4, "{answers}");
 }
