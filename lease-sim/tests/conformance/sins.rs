@@ -61,7 +61,8 @@ sins! {
     /// Every request makes a connection.
     NeverKeepsAConnection:
         both_schemes_keep_their_connection an_expired_token_is_replaced_when_asked
-        a_token_file_is_read_again_every_minute a_renewal_is_one_put;
+        a_token_file_is_read_again_every_minute a_renewal_is_one_put
+        a_term_is_renewed_beside_its_watch;
     /// Bodies leave in chunks.
     SendsChunks: bodies_arrive_whole;
     /// What is percent-encoded in a path leaves decoded.
@@ -107,7 +108,8 @@ sins! {
     ErrorsForRefusals:
         every_status_is_handed_over a_missing_right_is_named a_wrong_token_is_an_error_that_says_so
         an_acquire_during_a_release_waits_for_it work_is_dropped_when_the_lease_is_given_back
-        a_watch_that_is_refused_is_an_answer + others;
+        a_watch_that_is_refused_is_an_answer
+        without_the_right_to_watch_polling_goes_on + others;
     /// Statuses without a name are errors.
     KnowsItsStatuses: odd_statuses_are_handed_over;
     /// Goes where redirects lead.
@@ -165,7 +167,8 @@ sins! {
         lost_replies_are_looked_up a_late_answer_is_nobodys;
     /// A request that is dropped keeps its connection open.
     LeavesHungConnections: a_hung_request_is_given_up_and_its_connection_closed
-        a_watch_that_is_dropped_closes_its_connection;
+        a_watch_that_is_dropped_closes_its_connection
+        a_term_is_renewed_beside_its_watch;
     /// A connection whose answer was too long to read is used again.
     ReusesUnreadConnections: long_bodies_are_too_large;
     /// Begins before it is polled.
@@ -241,13 +244,16 @@ sins! {
     /// Events are handed over when the watch is over.
     HoardsEvents:
         events_of_a_watch_come_as_they_happen a_watch_that_is_dropped_closes_its_connection
-        a_watch_shows_the_token_of_the_moment;
+        a_watch_shows_the_token_of_the_moment
+        a_campaign_that_watches_hears_of_a_release a_term_that_is_watched_ends_when_it_is_taken
+        a_watch_that_ended_is_opened_again;
     /// The end of a watch is an error, whatever it was.
     DoubtsEveryEnd: a_watch_that_ends_properly_just_ends;
     /// A watch is over when nothing has come for the time that its head had.
     EndsWatchesInTime: a_watch_may_last_longer_than_its_time_left;
     /// Whoever is being answered keeps all others waiting.
-    OneConnectionForAll: requests_go_on_beside_a_watch;
+    OneConnectionForAll: requests_go_on_beside_a_watch
+        a_term_is_renewed_beside_its_watch;
 
     /// A DELETE is answered without being sent.
     KeepsItsLeases:

@@ -5,6 +5,7 @@ mod handles;
 mod holding;
 mod losing;
 mod rotating;
+mod watching;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(super) fn cases<A: Adapter>() -> Vec<Case<A>> {
     cases.extend(losing::cases());
     cases.extend(rotating::cases());
     cases.extend(handles::cases());
+    cases.extend(watching::cases());
     cases
 }
 
@@ -35,7 +37,11 @@ pub(super) struct Scene<A> {
 }
 
 pub(super) fn holders_rights() -> Rights {
-    Rights::leases("default", &[Verb::Get, Verb::Create, Verb::Update, Verb::Delete])
+    Rights::leases("default", &holders_verbs())
+}
+
+fn holders_verbs() -> Vec<Verb> {
+    vec![Verb::Get, Verb::Create, Verb::Update, Verb::Delete]
 }
 
 impl<A: Adapter> Scene<A> {
