@@ -75,3 +75,5 @@ mod release;
 mod renewal;
 #[path = "../../lease-tokio/tests/support/mod.rs"]
 mod support;
+#[path = "../../lease-tokio/tests/real/watching.rs"]
+mod watching;

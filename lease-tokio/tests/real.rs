@@ -82,3 +82,5 @@ mod release;
 #[path = "real/renewal.rs"]
 mod renewal;
 mod support;
+#[path = "real/watching.rs"]
+mod watching;

@@ -66,10 +66,10 @@ pub async fn without_any_right_the_missing_verb_is_get() {
 
 /// A user with these verbs on leases, by a role of its own, and a holder that is this user. The user is
 /// impersonated by the administrator.
-struct Limited {
-    user: String,
-    log: Log,
-    lease: Lease,
+pub struct Limited {
+    pub user: String,
+    pub log: Log,
+    pub lease: Lease,
 }
 
 impl Limited {
@@ -77,8 +77,9 @@ impl Limited {
         Self::with(fixture, verbs, &[], |config| config).await
     }
 
-    /// On the leases of these names only, if any are given, and with a configuration that is changed.
-    async fn with(
+    /// On the leases of these names only, if any are given, and with a configuration that is changed. What is created
+    /// has no name yet, as far as RBAC knows.
+    pub async fn with(
         fixture: &Fixture,
         verbs: &[&str],
         names: &[&str],
@@ -89,9 +90,17 @@ impl Limited {
         let namespace = &fixture.cluster.namespace;
         let group = "rbac.authorization.k8s.io";
         let roles = Self::roles(namespace);
-        let rules = json!([{
-            "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": names, "verbs": verbs,
-        }]);
+        let rule = |names: &[&str], verbs: &[&str]| {
+            json!({
+                "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                "resourceNames": names, "verbs": verbs,
+            })
+        };
+        let (creates, others): (Vec<_>, Vec<_>) = verbs.iter().partition(|verb| **verb == "create");
+        let rules: Vec<_> = [rule(&[], &creates), rule(names, &others)]
+            .into_iter()
+            .filter(|rule| rule["verbs"] != json!([]))
+            .collect();
         let role = json!({
             "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": { "name": user }, "rules": rules,
         });
@@ -123,7 +132,7 @@ impl Limited {
         format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}")
     }
 
-    async fn clean_up(self, fixture: Fixture) {
+    pub async fn clean_up(self, fixture: Fixture) {
         let roles = Self::roles(&fixture.cluster.namespace);
         for kind in ["rolebindings", "roles"] {
             fixture.cluster.admin.delete(&format!("{roles}/{kind}/{}", self.user)).await.ok();

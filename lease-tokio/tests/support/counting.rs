@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::adapter::{BoxFuture, Call, SendError, Transport};
+use crate::adapter::{BoxFuture, Call, Chunks, SendError, Transport};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 /// One request, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Exchange {
+    /// `WATCH` for a watch.
     pub method: Method,
     pub path: String,
     pub body: Bytes,
@@ -49,10 +50,14 @@ impl Log {
         line.join(", ")
     }
 
-    fn begin(&self, call: &Call) -> usize {
+    pub fn is_watch(exchange: &Exchange) -> bool {
+        exchange.method.as_str() == "WATCH"
+    }
+
+    fn begin(&self, method: Method, call: &Call) -> usize {
         let mut log = self.0.lock().unwrap();
         log.push(Exchange {
-            method: call.request.method().clone(),
+            method,
             path: call.request.uri().to_string(),
             body: call.request.body().clone(),
             sent: Instant::now(),
@@ -90,10 +95,20 @@ impl<T: Transport> Counting<T> {
 
 impl<T: Transport> Transport for Counting<T> {
     fn send(&self, mut call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
-        let at = self.log.begin(&call);
+        let at = self.log.begin(call.request.method().clone(), &call);
         call.request.headers_mut().extend(self.headers.clone());
         Box::pin(async move {
             let response = self.inner.send(call).await?;
+            self.log.end(at, response.status().as_u16());
+            Ok(response)
+        })
+    }
+
+    fn watch(&self, mut call: Call) -> BoxFuture<'_, Result<http::Response<Chunks>, SendError>> {
+        let at = self.log.begin(Method::from_bytes(b"WATCH").unwrap(), &call);
+        call.request.headers_mut().extend(self.headers.clone());
+        Box::pin(async move {
+            let response = self.inner.watch(call).await?;
             self.log.end(at, response.status().as_u16());
             Ok(response)
         })
