@@ -17,7 +17,10 @@ use std::time::Duration;
 use common::{Options, Result, api_server, exit_code, seconds};
 use lease_async_std::{Config, CredentialSource, Lease};
 
-const USAGE: &str = "hold: one holder gets the lease, the other waits for it.";
+const USAGE: &str = "hold: one holder gets the lease, the other waits for it.
+
+  --watch             watch the Lease: the release is heard of at once, not at the next poll
+";
 const TTL: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn holder(options: &Options, credentials: &CredentialSource, identity: &str) -> 
         .name(&options.name)
         .identity(format!("{identity}-{}", std::process::id()))
         .ttl(TTL)
+        .watch(options.watch)
         .build()?;
     Ok(Lease::builder(config).credentials(credentials.clone()).spawn()?)
 }

@@ -23,6 +23,7 @@ const USAGE: &str = "many: holds many leases in one process and says what they c
 
   --leases N          how many; default 100
   --seconds N         for how long; default 10
+  --watch             watch each of them, on connections of their own
 ";
 const TTL: Duration = Duration::from_secs(15);
 
@@ -51,6 +52,7 @@ async fn hold(options: &Options) -> Result<()> {
             .name(format!("{}-{number}", options.name))
             .identity(format!("many-{}", std::process::id()))
             .ttl(TTL)
+            .watch(options.watch)
             .build()?;
         let lease = Lease::builder(config)
             .transport(Arc::clone(&transport))

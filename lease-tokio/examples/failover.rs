@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example failover -p lease-tokio
+//! cargo run --release --example failover -p lease-tokio -- --watch      those who wait watch: the release is heard of at once
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
@@ -17,7 +18,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const USAGE: &str = "failover: three holders contend for one Lease; one is killed, one releases.";
+const USAGE: &str = "failover: three holders contend for one Lease; one is killed, one releases.
+
+  --watch             watch the Lease: a release is heard of at once, not at the next poll
+";
 const TTL: Duration = Duration::from_secs(3);
 /// Nobody should have to wait longer than this for anything here.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,6 +99,7 @@ impl Play {
                 .name(&options.name)
                 .identity(identity)
                 .ttl(TTL)
+                .watch(options.watch)
                 .build()?;
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -171,6 +176,9 @@ impl Play {
                     self.say(&who, &format!("sees that {holder} holds"));
                 }
                 Event::Trouble { problem, .. } => self.say(&who, &format!("trouble: {problem}")),
+                Event::WatchTrouble { problem, .. } => {
+                    self.say(&who, &format!("trouble with its watch: {problem}"));
+                }
                 _ => {}
             }
             return Ok((who, event));

@@ -31,6 +31,8 @@ pub struct Options {
     pub context: Option<String>,
     pub namespace: String,
     pub name: String,
+    /// Whether holders watch, where an example has a choice.
+    pub watch: bool,
     /// Of `singleton`: run as one of its worker processes.
     pub worker: Option<String>,
     /// Of `many`: how many leases to hold.
@@ -51,6 +53,7 @@ impl Options {
             context: None,
             namespace: "default".to_owned(),
             name: format!("example-{example}"),
+            watch: false,
             worker: None,
             leases: 100,
             seconds: 10,
@@ -67,6 +70,7 @@ impl Options {
                 "--context" => options.context = Some(value()?),
                 "--namespace" => options.namespace = value()?,
                 "--name" => options.name = value()?,
+                "--watch" => options.watch = true,
                 "--worker" => options.worker = Some(value()?),
                 "--leases" => options.leases = value()?.parse()?,
                 "--seconds" => options.seconds = value()?.parse()?,

@@ -12,15 +12,17 @@
 //! does not, a 401 does not make it do.
 
 use std::error::Error;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use lease_sim::api_server::Rights;
 use lease_sim::listener::EmbeddedServer;
-use lease_tokio::{BoxFuture, Call, Config, Failure, Lease, SendError, Transport};
+use lease_tokio::{BoxFuture, Call, Chunks, Config, Failure, Lease, SendError, Transport};
 
 /// Sends what a lease asks for through a `kube::Client`, which adds origin and authorization.
 struct KubeTransport(Client);
@@ -29,8 +31,6 @@ impl Transport for KubeTransport {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Bytes>, SendError>> {
         Box::pin(async move {
             let request = call.request.map(kube::client::Body::from);
-            // `kube` does not tell whether a failed request reached the server: say that it may have.
-            let unknown = |error: kube::Error| SendError::new(Failure::Unknown, error);
             let (head, body) = self.0.send(request).await.map_err(unknown)?.into_parts();
             let body = Limited::new(body, call.max_body).collect().await.map_err(|error| {
                 let too_large = error.is::<LengthLimitError>();
@@ -40,9 +40,29 @@ impl Transport for KubeTransport {
         })
     }
 
+    fn watch(&self, call: Call) -> BoxFuture<'_, Result<http::Response<Chunks>, SendError>> {
+        Box::pin(async move {
+            let request = call.request.map(kube::client::Body::from);
+            let response = self.0.send(request).await.map_err(unknown)?;
+            Ok(response.map(|mut body| {
+                Chunks::from_fn(move |context| {
+                    let frame = Pin::new(&mut body).poll_frame(context);
+                    frame.map(|frame| {
+                        Some(frame?.map(|it| it.into_data().unwrap_or_default()).map_err(unknown))
+                    })
+                })
+            }))
+        })
+    }
+
     fn refresh_credentials(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
+}
+
+/// `kube` does not tell whether a failed request reached the server: say that it may have.
+fn unknown(error: kube::Error) -> SendError {
+    SendError::new(Failure::Unknown, error)
 }
 
 #[tokio::main]
@@ -55,6 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .name("kube-client-example")
         .identity(format!("example-{}", std::process::id()))
         .ttl(Duration::from_secs(3))
+        .watch(true)
         .build()?;
     let lease = Lease::builder(config).transport(KubeTransport(client)).spawn()?;
     let token = lease.campaign().await?;
@@ -62,6 +83,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::time::sleep(Duration::from_secs(4)).await;
     println!("after 4 s of a ttl of 3 s: {}", if lease.check_alive() { "still held" } else { "lost" });
     let held = lease.check_alive();
+    if let Some(why) = lease.last_transport_error() {
+        return Err(format!("a request failed, or the watch: {why}").into());
+    }
     println!("released: {:?}", lease.shutdown().await?);
     if held { Ok(()) } else { Err("the lease was not renewed".into()) }
 }
