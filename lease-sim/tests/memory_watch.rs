@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use lease_core::Failure;
+use http::{Method, Request, Response, StatusCode};
 use lease_core::driver::{Call, Chunks, Clock, SystemClock, Transport};
+use lease_core::{Config, ConfigBuilder, Event, Failure, LostReason};
 use lease_sim::memory::{Cluster, Fate, Server};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
@@ -176,4 +176,69 @@ async fn on_real_time_another_thread_wakes_the_reader() {
     let thread = std::thread::spawn(move || create(&writer));
     assert!(line(&mut chunks).await.contains("ADDED"));
     thread.join().unwrap();
+}
+
+fn config(identity: &str) -> ConfigBuilder {
+    let config = Config::builder().namespace("default").name("job").identity(identity);
+    // Whoever asks does so every few minutes.
+    config.ttl(Duration::from_secs(900)).poll_interval(Duration::from_secs(600)).watch(true)
+}
+
+#[test]
+fn a_campaign_that_watches_has_a_released_lease_at_once() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.lease(config("a").build().unwrap()), cluster.lease(config("b").build().unwrap()));
+    let (a, b) = (a.unwrap(), b.unwrap());
+    cluster.block_on(async {
+        a.acquire().await.unwrap();
+        let campaign = b.campaign();
+        cluster.sleep(Duration::from_secs(100)).await;
+        let released = cluster.time().now().mono;
+        let (release, token) = (a.release(), campaign.await.unwrap());
+        assert_eq!(cluster.time().now().mono, released, "not an instant later");
+        assert_eq!(b.held().map(|held| held.token), Some(token));
+        release.await.unwrap();
+        // One that holds watches, one that has given it back does not.
+        cluster.sleep(Duration::from_secs(1)).await;
+        assert_eq!(cluster.server().with_model(|model| model.open_watches()), 1);
+    });
+}
+
+#[test]
+fn a_watched_term_ends_with_its_object() {
+    let cluster = Cluster::new();
+    let lease = cluster.lease(config("a").build().unwrap()).unwrap();
+    cluster.block_on(async {
+        lease.acquire().await.unwrap();
+        // Watches come and go; one is always there again after a moment.
+        cluster.sleep(Duration::from_secs(3600)).await;
+        let deleted = cluster.time().now().mono;
+        delete(cluster.server());
+        assert_eq!(lease.lost().await, LostReason::Deleted);
+        assert_eq!(cluster.time().now().mono, deleted);
+    });
+}
+
+#[test]
+fn a_refused_watch_is_told_and_costs_nothing_else() {
+    let cluster = Cluster::new();
+    let lease = cluster.lease(config("a").build().unwrap()).unwrap();
+    cluster.server().decide(|request| match request.uri().query() {
+        Some(query) if query.contains("watch=true") => Fate::Status(StatusCode::FORBIDDEN),
+        _ => Fate::Answered,
+    });
+    cluster.block_on(async {
+        let mut events = lease.events();
+        lease.acquire().await.unwrap();
+        let mut troubles = 0;
+        while troubles < 10 {
+            match events.next().await.unwrap() {
+                Event::WatchTrouble { .. } => troubles += 1,
+                Event::Lost { reason, .. } => panic!("lost: {reason:?}"),
+                _ => {}
+            }
+        }
+        cluster.sleep(Duration::from_secs(3600)).await;
+        assert!(lease.check_alive(), "renewed for an hour");
+    });
 }

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     no_thread: u64,
     /// How often a transport panics or loses an answer.
     moods: u64,
+    /// Whether they watch.
+    watch: bool,
 }
 
 impl Settings {
@@ -32,13 +34,14 @@ impl Settings {
             policy: if dice.percent(30) { ReleasePolicy::Vacate } else { ReleasePolicy::Delete },
             no_thread: if dice.percent(30) { 60 } else { 0 },
             moods: if dice.percent(30) { 3 } else { 0 },
+            watch: dice.percent(50),
         }
     }
 
     fn config(&self, name: &str) -> Config {
         let ttl = Duration::from_secs(15);
         let builder = Config::builder().namespace("default").name("job").identity(name).ttl(ttl);
-        builder.release_policy(self.policy).build().unwrap()
+        builder.release_policy(self.policy).watch(self.watch).build().unwrap()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use lease_core::Failure;
-use lease_core::driver::{BoxFuture, Call, Runtime, SendError, Transport};
+use lease_core::driver::{BoxFuture, Call, Chunks, Runtime, SendError, Transport};
 use lease_sim::memory::{Cluster, Fate, Server, VirtualTime};
 
 use super::dice::Dice;
@@ -89,6 +90,30 @@ impl Transport for Moody {
                 return Err(Failure::Unknown.into());
             }
             answer
+        })
+    }
+
+    fn watch(&self, call: Call) -> BoxFuture<'_, Result<Response<Chunks>, SendError>> {
+        Box::pin(async move {
+            if self.dice.percent(self.percent) {
+                std::panic::resume_unwind(Box::new(()));
+            }
+            self.time.sleep(self.dice.millis(900)).await;
+            let response = self.server.watch(call).await?;
+            let (dice, percent) = (self.dice.clone(), self.percent);
+            Ok(response.map(|mut chunks| {
+                Chunks::from_fn(move |context| {
+                    if dice.percent(percent) {
+                        std::panic::resume_unwind(Box::new(()));
+                    }
+                    match chunks.poll_next(context) {
+                        Poll::Ready(Some(Ok(_))) if dice.percent(percent) => {
+                            Poll::Ready(Some(Err(Failure::Unknown.into())))
+                        }
+                        polled => polled,
+                    }
+                })
+            }))
         })
     }
 
