@@ -58,6 +58,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Sooner than the next poll
+//!
+//! With [`ConfigBuilder::watch`] a holder watches the object, on one more connection, and needs the verb `watch` on it:
+//! a campaign hears of a release within milliseconds instead of at its next poll, a holder at once that its object was
+//! deleted or taken. Nothing else hangs on it. Where it does not work the holder renews and polls as ever, and
+//! tells [`Event::WatchTrouble`]; another [`Transport`] than [`ReqwestTransport`] may do without
+//! ([`Transport::watch`]).
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -21,9 +21,9 @@ pub(super) struct Readers {
 impl Readers {
     /// Something may have changed.
     pub(super) fn wake(&self) {
-        for waker in std::mem::take(&mut *lock(&self.wakers)) {
-            waker.wake();
-        }
+        // Not under the lock: who is woken, or dropped with its waker, may come back here.
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Keeps back what there is to tell, or tells it.
