@@ -140,6 +140,26 @@ fn deleted(world: &World) -> String {
     format!("{}\n", serde_json::json!({ "type": "DELETED", "object": record }))
 }
 
+/// Whoever writes a transport need not see to it.
+#[tokio::test]
+async fn pieces_end_once_and_let_go_of_what_gave_them() {
+    let ends: [fn() -> Option<Piece>; 2] = [|| None, || Some(Err(Failure::Unknown.into()))];
+    for end in ends {
+        let (there, mut left) = (Arc::new(()), 2);
+        let kept = Arc::clone(&there);
+        let mut chunks = Chunks::from_fn(move |_| {
+            let _kept = &kept;
+            left -= 1;
+            Poll::Ready(if left == 0 { end() } else { Some(piece("x")) })
+        });
+        assert_eq!(chunks.next().await.unwrap().unwrap(), "x");
+        assert_eq!(Arc::strong_count(&there), 2);
+        assert_eq!(chunks.next().await.is_some(), end().is_some());
+        assert_eq!(Arc::strong_count(&there), 1);
+        assert!(chunks.next().await.is_none() && chunks.next().await.is_none());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn pieces_are_handed_in_as_they_come_and_the_first_one_at_once() {
     let world = World::new();

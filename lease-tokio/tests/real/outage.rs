@@ -24,7 +24,7 @@ fn process(fixture: &Fixture) -> Option<Process> {
     process
 }
 
-fn restartable(fixture: &Fixture) -> Option<Process> {
+pub fn restartable(fixture: &Fixture) -> Option<Process> {
     let process = process(fixture)?;
     if process.restart.is_none() {
         skipped("LEASE_TEST_APISERVER_RESTART is not set: a server that is killed would stay away");

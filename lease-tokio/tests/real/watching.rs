@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::access::Limited;
 use crate::cluster::{Fixture, skipped, transport};
+use crate::outage::restartable;
 use crate::support::counting::{Counting, Log};
 use crate::support::{Losses, ms, next_event, renewed, told, until};
 
@@ -140,20 +141,45 @@ pub async fn without_the_right_to_watch_polling_goes_on() {
 /// The server ends a watch when the time is over that it was asked for.
 pub async fn a_watch_whose_time_is_over_is_opened_again() {
     let fixture = Fixture::new("watch-again").await;
-    // Eight ttl, and 30 s at least.
-    let (lease, log) = watcher(&fixture, fixture.config("a", TTL).watch(true));
+    // It is asked for 30 s: eight ttl, and that at least. A renewal may take a while.
+    let config = fixture.config("a", ms(3700)).renew_interval(ms(500)).request_timeout(ms(2000));
+    let (lease, log) = watcher(&fixture, config.retry_delay(ms(100)).watch(true));
     let mut events = lease.events();
     assert!(lease.acquire().await.unwrap());
     watches(&log, 1).await;
     sleep(Duration::from_secs(30)).await;
     watches(&log, 2).await;
-    let trouble = |event: &Event| {
-        matches!(event, Event::Trouble { .. } | Event::WatchTrouble { .. } | Event::Lost { .. })
-    };
+    let trouble = |event: &Event| matches!(event, Event::WatchTrouble { .. } | Event::Lost { .. });
     assert_eq!(told(&mut events).await.iter().find(|event| trouble(event)), None);
     let losses = Losses::of(&lease);
     fixture.cluster.admin.delete(&fixture.path()).await.ok();
     assert_eq!(losses.one(SOON).await, LostReason::Deleted);
+    lease.shutdown().await.unwrap();
+    fixture.clean_up().await;
+}
+
+/// A server that was killed remembers little of what it had told, and its watches end without a word.
+pub async fn a_watch_is_opened_again_after_the_server_was_killed() {
+    let fixture = Fixture::alone("watch-killed").await;
+    let Some(process) = restartable(&fixture) else {
+        return;
+    };
+    let (lease, log) = watcher(&fixture, still(fixture.config("a", TTL)));
+    let losses = Losses::of(&lease);
+    assert!(lease.acquire().await.unwrap());
+    watches(&log, 1).await;
+    let killed = process.kill();
+    let asked = || log.all().iter().filter(|it| Log::is_watch(it)).count() >= 2;
+    until("it is asked for again, in vain", SOON, asked).await;
+    killed.restart().await;
+    // Pauses have grown meanwhile.
+    let began = || log.all().iter().filter(|it| Log::is_watch(it) && it.status == Some(200)).count() >= 2;
+    until("a second watch has begun", 4 * SOON, began).await;
+    assert!(lease.check_alive() && losses.all().is_empty(), "nothing has happened to the term");
+    fixture.cluster.admin.delete(&fixture.path()).await.ok();
+    assert_eq!(losses.one(SOON).await, LostReason::Deleted);
+    assert_eq!(log.count(&Method::PUT), 0, "{}", log.line());
+    println!("{}", log.line());
     lease.shutdown().await.unwrap();
     fixture.clean_up().await;
 }
@@ -193,5 +219,6 @@ crate::on_every_runtime! {
     a_campaign_that_watches_hears_of_a_release
     without_the_right_to_watch_polling_goes_on
     a_watch_whose_time_is_over_is_opened_again
+    a_watch_is_opened_again_after_the_server_was_killed
     fail_over_times_after_a_release
 }
