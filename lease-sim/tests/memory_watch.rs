@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use lease_core::driver::{Call, Chunks, Clock, SystemClock, Transport};
+use lease_core::driver::{Call, Chunks, Clock, Runtime, SystemClock, Transport};
 use lease_core::{Config, ConfigBuilder, Event, Failure, LostReason};
 use lease_sim::memory::{Cluster, Fate, Server};
 
@@ -50,32 +50,24 @@ fn events_come_when_they_happen_whoever_made_them() {
     cluster.block_on(async {
         let mut chunks = open(&server, "").await;
         let began = cluster.time().now().mono;
-        let edits = async {
-            cluster.sleep(Duration::from_secs(7)).await;
-            create(&server);
-            cluster.sleep(Duration::from_secs(7)).await;
-            delete(&server);
-            std::future::pending::<()>().await;
-        };
-        let read = async {
-            for (seconds, what) in [(7, "ADDED"), (14, "DELETED")] {
-                let line = line(&mut chunks).await;
-                assert!(line.contains(what) && line.ends_with("}\n"), "{line}");
-                assert_eq!(cluster.time().now().mono.saturating_since(began), Duration::from_secs(seconds));
-            }
-        };
-        first(read, edits).await;
+        let world = cluster.clone();
+        beside(&cluster, async move {
+            world.sleep(Duration::from_secs(7)).await;
+            create(world.server());
+            world.sleep(Duration::from_secs(7)).await;
+            delete(world.server());
+        });
+        for (seconds, what) in [(7, "ADDED"), (14, "DELETED")] {
+            let line = line(&mut chunks).await;
+            assert!(line.contains(what) && line.ends_with("}\n"), "{line}");
+            assert_eq!(cluster.time().now().mono.saturating_since(began), Duration::from_secs(seconds));
+        }
     });
 }
 
-/// Drives both until the first is done.
-async fn first(wanted: impl Future<Output = ()>, beside: impl Future<Output = ()>) {
-    let (mut wanted, mut beside) = (std::pin::pin!(wanted), std::pin::pin!(beside));
-    std::future::poll_fn(|context| {
-        let _ = beside.as_mut().poll(context);
-        wanted.as_mut().poll(context)
-    })
-    .await;
+/// In a task of its own, so that whoever reads a watch is woken by the watch alone.
+fn beside(cluster: &Cluster, work: impl Future<Output = ()> + Send + 'static) {
+    cluster.time().spawn(Box::pin(work));
 }
 
 #[test]
@@ -98,17 +90,14 @@ fn without_timers_it_ends_with_the_next_request() {
     let server = Server::new(cluster.time().clone());
     cluster.block_on(async {
         let mut chunks = open(&server, "&timeoutSeconds=42").await;
-        let edits = async {
-            cluster.sleep(Duration::from_secs(50)).await;
-            create(&server);
-            std::future::pending::<()>().await;
-        };
-        let read = async {
-            // What happened after its end but before anybody looked is told; that is what a log is for.
-            assert!(line(&mut chunks).await.contains("ADDED"));
-            assert!(chunks.next().await.is_none());
-        };
-        first(read, edits).await;
+        let (world, edited) = (cluster.clone(), server.clone());
+        beside(&cluster, async move {
+            world.sleep(Duration::from_secs(50)).await;
+            create(&edited);
+        });
+        // What happened after its end but before anybody looked is told; that is what a log is for.
+        assert!(line(&mut chunks).await.contains("ADDED"));
+        assert!(chunks.next().await.is_none());
     });
 }
 
@@ -136,17 +125,14 @@ fn a_server_that_is_away_tells_nothing_until_it_is_back() {
         let mut chunks = open(&server, "").await;
         server.take_away();
         create(&server);
-        let back = async {
-            cluster.sleep(Duration::from_secs(9)).await;
-            server.bring_back();
-            std::future::pending::<()>().await;
-        };
+        let world = cluster.clone();
+        beside(&cluster, async move {
+            world.sleep(Duration::from_secs(9)).await;
+            world.server().bring_back();
+        });
         let began = cluster.time().now().mono;
-        let read = async {
-            assert!(line(&mut chunks).await.contains("ADDED"));
-            assert_eq!(cluster.time().now().mono.saturating_since(began), Duration::from_secs(9));
-        };
-        first(read, back).await;
+        assert!(line(&mut chunks).await.contains("ADDED"));
+        assert_eq!(cluster.time().now().mono.saturating_since(began), Duration::from_secs(9));
     });
 }
 
