@@ -61,8 +61,7 @@ sins! {
     /// Every request makes a connection.
     NeverKeepsAConnection:
         both_schemes_keep_their_connection an_expired_token_is_replaced_when_asked
-        a_token_file_is_read_again_every_minute a_renewal_is_one_put
-        a_term_is_renewed_beside_its_watch;
+        a_token_file_is_read_again_every_minute a_renewal_is_one_put;
     /// Bodies leave in chunks.
     SendsChunks: bodies_arrive_whole;
     /// What is percent-encoded in a path leaves decoded.
@@ -168,7 +167,8 @@ sins! {
     /// A request that is dropped keeps its connection open.
     LeavesHungConnections: a_hung_request_is_given_up_and_its_connection_closed
         a_watch_that_is_dropped_closes_its_connection
-        a_term_is_renewed_beside_its_watch;
+        a_term_is_renewed_beside_its_watch
+        a_campaign_that_watches_hears_of_a_release a_term_that_is_watched_ends_when_it_is_taken;
     /// A connection whose answer was too long to read is used again.
     ReusesUnreadConnections: long_bodies_are_too_large;
     /// Begins before it is polled.
@@ -248,12 +248,17 @@ sins! {
         a_campaign_that_watches_hears_of_a_release a_term_that_is_watched_ends_when_it_is_taken
         a_watch_that_ended_is_opened_again;
     /// The end of a watch is an error, whatever it was.
-    DoubtsEveryEnd: a_watch_that_ends_properly_just_ends;
+    DoubtsEveryEnd: a_watch_that_ends_properly_just_ends
+        events_of_a_watch_come_as_they_happen a_watch_that_is_refused_is_an_answer
+        a_watch_may_last_longer_than_its_time_left without_the_right_to_watch_polling_goes_on;
     /// A watch is over when nothing has come for the time that its head had.
     EndsWatchesInTime: a_watch_may_last_longer_than_its_time_left;
     /// Whoever is being answered keeps all others waiting.
     OneConnectionForAll: requests_go_on_beside_a_watch
-        a_term_is_renewed_beside_its_watch;
+        a_term_is_renewed_beside_its_watch
+        requests_given_up_all_at_once_leave_a_working_client events_of_a_watch_come_as_they_happen
+        a_watch_that_breaks_off_ends_with_an_error a_watch_shows_the_token_of_the_moment
+        a_campaign_that_watches_hears_of_a_release;
 
     /// A DELETE is answered without being sent.
     KeepsItsLeases:
@@ -271,5 +276,6 @@ sins! {
         contention_is_false_and_says_who a_dead_holder_is_taken_over_after_its_term
         campaigns_take_turns_and_never_two_hold a_missing_right_is_named + others;
     /// Connections stay when the transport has gone.
-    LeaksConnections: a_shutdown_releases_and_leaves_nothing_behind;
+    LeaksConnections: a_shutdown_releases_and_leaves_nothing_behind
+        a_term_is_renewed_beside_its_watch;
 }

@@ -104,13 +104,10 @@ async fn a_term_is_renewed_beside_its_watch<A: Adapter>(bench: Bench<A>) {
     let mut events = lease.events();
     scene.acquired(&lease).await;
     scene.watches(1).await;
-    let began = scene.server.connections_made();
     for _ in 0..5 {
         bench.renewed(&mut events).await;
     }
     scene.watches(1).await;
-    // One of them may have been closed just before.
-    assert!(scene.server.connections_made() <= began + 1, "renewals share a connection");
     assert_eq!(bench.soon("the release", lease.release()).await, Ok(ReleaseOutcome::Confirmed));
     scene.watches(0).await;
     bench.soon("the shutdown", lease.shutdown()).await.unwrap();
