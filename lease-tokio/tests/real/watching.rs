@@ -142,7 +142,7 @@ pub async fn without_the_right_to_watch_polling_goes_on() {
 pub async fn a_watch_whose_time_is_over_is_opened_again() {
     let fixture = Fixture::new("watch-again").await;
     // It is asked for 30 s: eight ttl, and that at least. A renewal may take a while.
-    let config = fixture.config("a", ms(3700)).renew_interval(ms(500)).request_timeout(ms(2000));
+    let config = fixture.config("a", ms(3700)).renew_interval(ms(500)).request_timeout(ms(1000));
     let (lease, log) = watcher(&fixture, config.retry_delay(ms(100)).watch(true));
     let mut events = lease.events();
     assert!(lease.acquire().await.unwrap());
