@@ -133,7 +133,7 @@ impl Server {
 
     /// Old servers tell the end with the last version, others with that of the end.
     fn tell_end(&mut self, mut gone: Value) {
-        if self.revision % 2 == 0 {
+        if self.revision.is_multiple_of(2) {
             gone["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         }
         self.history.push((self.revision, "DELETED", gone));
