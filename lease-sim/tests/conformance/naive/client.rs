@@ -207,7 +207,9 @@ impl Transport for Client {
     fn send(&self, call: Call) -> BoxFuture<'_, Sent> {
         if self.shared.sin == Some(Sin::SendsUnpolled) {
             let started = self.start(call);
-            return Box::pin(wait(Arc::clone(&self.shared), started));
+            // Until it has certainly been sent.
+            let outcome = block_on(wait(Arc::clone(&self.shared), started));
+            return Box::pin(std::future::ready(outcome));
         }
         Box::pin(async move {
             if self.shared.sin == Some(Sin::LivesAlone) {
@@ -477,6 +479,10 @@ impl Shared {
             && let Ok(mut socket) = connect(&server.host(), server.port())
         {
             let _ = io::Write::write_all(&mut socket, who.as_bytes());
+            let _ = socket.shutdown(Shutdown::Write);
+            // Until it has certainly been heard.
+            let _ = socket.set_read_timeout(Some(Duration::from_secs(2)));
+            let _ = io::Read::read_to_end(&mut socket, &mut Vec::new());
         }
         let socket = connect(&server.host(), server.port())?;
         match Connection::open(socket, server, &wire.tls, wire.generation) {
