@@ -11,7 +11,7 @@
 //!
 //! True time is the recorded monotonic clock, counted from the recording's start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
@@ -110,6 +110,8 @@ struct Tape {
     patience: u64,
     trace: Trace,
     requests: BTreeMap<RequestId, Sent>,
+    /// Those that opened watches.
+    watches: BTreeSet<RequestId>,
     believed: Option<(u64, u64)>,
     /// The version that was seen last; `Some(None)`: no record.
     known: Option<Option<u64>>,
@@ -137,6 +139,7 @@ impl Tape {
                 ..Trace::default()
             },
             requests: BTreeMap::new(),
+            watches: BTreeSet::new(),
             believed: None,
             known: None,
         };
@@ -178,19 +181,24 @@ impl Tape {
             Input::TryAcquire => "try_acquire",
             Input::Campaign => "campaign",
             Input::Release => "release",
-            Input::Response { id, response } => return self.response(*id, response),
+            Input::Response { id, response } => {
+                self.watch(*id, || format!("answered {}", response.status().as_u16()));
+                return self.response(*id, response);
+            }
             Input::Failed { id, failure } => {
                 let outcome = match failure {
                     Failure::NotSent => "not sent",
                     Failure::Unknown => "unknown",
                     Failure::TooLarge => "too large",
                 };
+                self.watch(*id, || outcome.to_owned());
                 return self.answer(*id, outcome);
             }
-            Input::Tick
-            | Input::WatchChunk { .. }
-            | Input::WatchClosed { .. }
-            | Input::CredentialsReady { .. } => return,
+            Input::WatchChunk { id, bytes } => {
+                return self.watch(*id, || crate::trace::watched(bytes));
+            }
+            Input::WatchClosed { id } => return self.watch(*id, || "ended".to_owned()),
+            Input::Tick | Input::CredentialsReady { .. } => return,
         };
         self.push(What::Command { holder: 0, command: command.to_owned() });
     }
@@ -284,7 +292,12 @@ impl Tape {
                 let about = about(request.body());
                 self.push(What::Sent { holder: 0, request: number, verb, about, fate: None });
             }
+            Output::Action(Action::OpenWatch { id, request, .. }) => {
+                self.watches.insert(*id);
+                self.watch(*id, || format!("asked for: {}", request.uri().query().unwrap_or_default()));
+            }
             Output::Action(Action::Abort { id }) => {
+                self.watch(*id, || "given up".to_owned());
                 if self.requests.get(id).is_some_and(|sent| !sent.answered) {
                     self.answer(*id, "unknown");
                 }
@@ -296,7 +309,16 @@ impl Tape {
                 let event = self.words(event);
                 self.push(What::Told { holder: 0, event });
             }
-            Output::Action(Action::OpenWatch { .. }) | Output::Idle { .. } => {}
+            Output::Idle { .. } => {}
+        }
+    }
+
+    /// What becomes of a watch; nothing if that is none.
+    fn watch(&mut self, id: RequestId, about: impl FnOnce() -> String) {
+        if self.watches.contains(&id) {
+            #[allow(clippy::cast_possible_truncation, reason = "numbers of requests are small")]
+            let watch = id.0 as u32;
+            self.push(What::Watch { holder: 0, watch, about: about() });
         }
     }
 

@@ -1,13 +1,15 @@
 //! Plans that once showed something, run for ever: each file in `regressions/`, by name.
 //!
-//! Those that are made by hand are written down in `regressions/schedules.rs`; `BLESS=1 cargo test -p lease-sim
-//! --test regressions` writes their files anew. A file that is not named there is a plan that a sweep or a fuzzer
-//! found and that was shrunk: it must not fail any more.
+//! Those that are made by hand are written down in `regressions/schedules.rs` and `regressions/watched.rs`;
+//! `BLESS=1 cargo test -p lease-sim --test regressions` writes their files anew. A file that is not named there is
+//! a plan that a sweep or a fuzzer found and that was shrunk: it must not fail any more.
 
 #[path = "regressions/builder.rs"]
 mod builder;
 #[path = "regressions/schedules.rs"]
 mod schedules;
+#[path = "regressions/watched.rs"]
+mod watched;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -68,7 +70,7 @@ fn every_schedule_reaches_its_point_and_breaks_nothing() {
     let only = std::env::var("ONLY").ok();
     let mut failures = Vec::new();
     let mut names = BTreeSet::new();
-    for schedule in schedules::all() {
+    for schedule in schedules::all().into_iter().chain(watched::all()) {
         let name = schedule.name;
         assert!(names.insert(name), "{name} is there twice");
         if only.as_deref().is_some_and(|only| !name.contains(only)) {

@@ -41,6 +41,7 @@ fn every_fault_that_is_drawn_has_a_listed_name_and_the_other_way_round() {
         drawn.extend(plan.faults.iter().map(|fault| fault.what.name()));
         let fate = |number| plan.drawn_fate(RequestKey { holder: 0, incarnation: 1, number }, false);
         drawn.extend((1..40).map(|number| fate(number).deed.name()));
+        drawn.extend(plan.watches.names());
     }
     drawn.remove("carried");
     assert_eq!(drawn, FAULT_NAMES.iter().copied().collect());

@@ -49,6 +49,7 @@ pub(super) struct Quarantine {
 impl Lease {
     pub(super) fn start_attempt(&mut self, now: Now) {
         self.stop();
+        let unread = self.knows_enough();
         self.forget_hint(now);
         self.episode += 1;
         self.state = State::Contending(Contending {
@@ -60,6 +61,9 @@ impl Lease {
             acquisition: Acquisition::Vacant,
             quarantine: None,
         });
+        if unread && let State::Contending(contending) = std::mem::take(&mut self.state) {
+            return self.create(now, contending);
+        }
         self.read(now);
     }
 
@@ -304,6 +308,9 @@ impl Lease {
             DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
             DenialReason::Terminating | DenialReason::Contended => poll,
         };
+        let only_hears = mutated!(self.config, PollsOnlyWithoutWatch) && self.is_watching();
+        let at_last = now.mono.saturating_add(MAX_RETRY_AFTER);
+        let look_at = if only_hears { denial.retry_at.min(at_last) } else { look_at };
         mutated!(by crate::mutants::look_at(&self.config, now, denial, look_at), look_at)
             .max(now.mono.saturating_add(MIN_PAUSE))
     }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::event::{DenialReason, Event, LostReason};
 use crate::identifiers::{FencingToken, RequestId};
 use crate::input::Failure;
+use crate::mutated::mutated;
 use crate::observation::Verdict;
 use crate::output::WakeReason;
 use crate::problem::{Problem, Verb};
@@ -76,6 +77,13 @@ impl Stream {
             Self::Closed | Self::Pausing { .. } => None,
         }
     }
+
+    /// As it should be, nothing is put off: what is overdue is given up.
+    fn put_off(&mut self, to: MonoTime) {
+        if let Self::Opening { give_up_at: end, .. } | Self::Open { ends_at: end, .. } = self {
+            *end = to;
+        }
+    }
 }
 
 impl Watching {
@@ -131,6 +139,7 @@ impl Lease {
     fn hang_up(&mut self) {
         if let Some(id) = self.watching.stream.id()
             && !self.outbox.withdraw(id)
+            && !mutated!(self.config, WatchNotHungUp)
         {
             self.outbox.abort(id);
         }
@@ -146,6 +155,8 @@ impl Lease {
         if matches!(self.watching.stream, Stream::Pausing { .. }) {
             // Opened after this input, if it is wanted then.
             self.watching.stream = Stream::Closed;
+        } else if mutated!(self.config, SilentWatchKept) {
+            self.watching.stream.put_off(now.mono.saturating_add(LASTS.1));
         } else {
             self.give_up_watch(now, Problem::Timeout);
         }
@@ -241,10 +252,11 @@ impl Lease {
     /// A watch is of use if it tells what no answer and no watch has told before.
     fn hear(&mut self, now: Now, record: Record, change: ObjectChange) {
         let known = self.observed.as_ref().and_then(|observed| observed.record.token());
-        if !self.is_news(&record, change) {
+        if !self.is_news(&record, change) && !mutated!(self.config, RepeatsAreOfUse) {
             return;
         }
-        if record.token() > self.watching.heard.max(known) {
+        let repeats = mutated!(self.config, RepeatsAreOfUse);
+        if record.token() > self.watching.heard.max(known) || repeats {
             self.watching.heard = record.token();
             if let Stream::Open { told, .. } = &mut self.watching.stream {
                 *told = true;
@@ -273,7 +285,7 @@ impl Lease {
         // The first time that is no trouble: a record that nobody renews is older than what servers remember.
         let problem = problem.filter(|_| !gone || self.watching.forgotten);
         self.watching.forgotten = gone;
-        let failures = self.watching.failures.max(1);
+        let failures = mutated!(self.config, WatchPausesConstant, 1, self.watching.failures.max(1));
         // Fresh credentials are what the next renewal or poll asks for.
         let permanent = |problem: &Problem| problem.is_permanent() && *problem != Problem::Unauthorized;
         let pause = if problem.as_ref().is_some_and(permanent) {
@@ -282,6 +294,12 @@ impl Lease {
             self.backoff(self.config.retry_delay(), failures, LONGEST_PAUSE)
         };
         let until = now.mono.saturating_add(pause.max(retry_after.unwrap_or_default().min(LONGEST_PAUSE)));
+        let until = mutated!(
+            self.config,
+            WatchReopenedAtOnce,
+            now.mono.saturating_add(Duration::from_millis(1)),
+            until
+        );
         self.watching.stream = Stream::Pausing { until };
         if let Some(problem) = problem {
             self.outbox.event(Event::WatchTrouble { problem, retry_at: until });
@@ -309,6 +327,9 @@ impl Lease {
     /// Whether that comes after all that is known: a stream can be late, and tell things twice.
     fn is_news(&self, record: &Record, change: ObjectChange) -> bool {
         let told = record.token();
+        if mutated!(self.config, OldEventsBelieved) {
+            return true;
+        }
         match &self.observed {
             // The end of the very object that is known; on some servers with its last version.
             Some(known)
@@ -323,15 +344,22 @@ impl Lease {
     }
 
     /// Something that is no longer our term ends it. What still is, is left to the renewal's own answers.
-    fn told_holding(&mut self, now: Now, term: Term, record: Record, gone: bool) {
-        let over = if gone {
+    fn told_holding(&mut self, now: Now, mut term: Term, record: Record, gone: bool) {
+        let over = if gone && mutated!(self.config, DeletionEventIgnored) {
+            None
+        } else if gone {
             self.observe_absence();
             Some(LostReason::Deleted)
         } else {
             match self.standing(now, &term, &record) {
+                Standing::Over(_) if mutated!(self.config, TakeoverEventIgnored) => None,
                 Standing::Over(reason) => {
                     self.observe(now, record);
                     Some(reason)
+                }
+                Standing::Ours(_) if mutated!(self.config, EventExtends) => {
+                    term.until = now.mono.saturating_add(self.config.validity());
+                    None
                 }
                 Standing::Ours(_) | Standing::Stale => None,
             }
@@ -350,13 +378,22 @@ impl Lease {
             // After trouble the pause is kept: what comes after it reads anyway.
             return;
         };
+        if gone && mutated!(self.config, CreatesUnread) {
+            self.watching.freed = record.token();
+        }
         let look_at = if gone { self.earliest_hint(now) } else { self.look_after(now, record, until) };
         self.pause(look_at.min(until), Next::Attempt, WakeReason::Poll);
     }
 
     /// When to look because the record is like that.
     fn look_after(&mut self, now: Now, record: Record, until: MonoTime) -> MonoTime {
-        self.observe(now, record);
+        let seen_at = mutated!(
+            self.config,
+            EventKeepsWait,
+            self.observed.as_ref().map_or(now.mono, |observed| observed.since),
+            now.mono
+        );
+        self.observe(Now { mono: seen_at, ..now }, record);
         match self.observed.as_ref().map(|observed| self.judge(now).verdict(observed)) {
             Some(Verdict::Refuse(denial)) => {
                 self.tell_if_new(now, denial.reason, until);
@@ -384,6 +421,15 @@ impl Lease {
     /// When a hint may start an attempt.
     fn earliest_hint(&self, now: Now) -> MonoTime {
         self.watching.not_before.map_or(now.mono, |not_before| not_before.max(now.mono))
+    }
+
+    /// Whether an attempt has nothing to read: as it should be, each begins with a read.
+    pub(super) fn knows_enough(&self) -> bool {
+        mutated!(self.config, CreatesUnread) && self.watching.freed.is_some()
+    }
+
+    pub(super) fn is_watching(&self) -> bool {
+        matches!(self.watching.stream, Stream::Open { .. })
     }
 
     /// Whether the lease became free while an attempt was under way that did not see it: then when to try again.

@@ -22,8 +22,9 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use wrong::{
-    acquiring_clock, backoff, believed, believes, changes_hands, counts_from, delete_body, left_out, look_at,
-    misjudged, own_attempt, read_counts_from, renew_time, rounded_down, same_state, token, written,
+    acquiring_clock, backoff, believed, believes, bookmark, changes_hands, counts_from, delete_body,
+    left_out, look_at, misjudged, of_another, own_attempt, read_counts_from, renew_time, rounded_down,
+    same_state, token, written,
 };
 
 macro_rules! mutants {
@@ -318,7 +319,50 @@ mutants! {
         "a storm of errors that outlasts four attempts, then peace";
     ClockRegressionAccepted = "clock-regression-accepted", ["S17"],
         "a monotonic reading before an earlier one is believed",
-        "a clock that goes backwards within an incarnation";}
+        "a clock that goes backwards within an incarnation";    // Watches
+    EventExtends = "event-extends", ["S26", "S9"],
+        "a renewal that comes back on the watch extends the term from when it comes",
+        "any renewal of a holder that watches";
+    DeletionEventIgnored = "deletion-event-ignored", ["S16"],
+        "a holder waits for its next renewal to tell it what its watch has: that the object is gone",
+        "an administrator who deletes the object of a holder that watches";
+    TakeoverEventIgnored = "takeover-event-ignored", ["S16", "S24"],
+        "a holder waits for its next renewal to tell it what its watch has: that the record is another's",
+        "a foreign client, or a finalizer and a deletion, during a term of a holder that watches";
+    BookmarkIsObject = "bookmark-is-object", ["S22"],
+        "a bookmark is taken for the object, which then names nobody",
+        "a server that sends bookmarks although nobody asked for them";
+    EventOfAnotherLease = "event-of-another-lease", ["S22"],
+        "an event of another Lease is taken for one of ours",
+        "a server that does not know field selectors";
+    OldEventsBelieved = "old-events-believed", ["S22"],
+        "an event is believed that is no newer than what is known",
+        "a watch that tells a deletion late or twice, when the object was made anew long ago";
+    EventKeepsWait = "event-keeps-wait", ["S4"],
+        "an event that shows another state does not restart the wait",
+        "a contender that watches, and whose last read is older than the wait";
+    CreatesUnread = "creates-unread", ["S5"],
+        "a campaign that is told of a deletion creates the object without a read",
+        "a release by deletion while a contender watches";
+    PollsOnlyWithoutWatch = "polls-only-without-watch", ["L4", "L3"],
+        "while a watch is open a campaign looks again only when the record would expire",
+        "watches that are open and tell nothing";
+    WatchReopenedAtOnce = "watch-reopened-at-once", ["S18"],
+        "a watch that has ended is opened again a millisecond later",
+        "a server, or somebody before it, that closes watches right away";
+    WatchPausesConstant = "watch-pauses-constant", ["S18"],
+        "the pause before a watch is opened again does not grow",
+        "as `watch-reopened-at-once`, for longer";
+    RepeatsAreOfUse = "repeats-are-of-use", ["S18"],
+        "a watch that tells what was told before is as good as one that tells something new",
+        "a server that answers 410 and closes the next watch as soon as it has told what there is, in turns";
+    WatchNotHungUp = "watch-not-hung-up", ["S18"],
+        "a watch that is not wanted any more stays open",
+        "a watch that is given up, then another one";
+    SilentWatchKept = "silent-watch-kept", ["S18"],
+        "a watch is not given up however long its head, or its end, does not come",
+        "a request for a watch that is lost, or a stream whose end is";
+}
 
 impl Mutant {
     /// The one with this name.
@@ -397,7 +441,7 @@ mod tests {
             for rule in mutant.expected() {
                 let number = rule.strip_prefix(['S', 'L', 'P']).and_then(|number| number.parse().ok());
                 let most = match &rule[..1] {
-                    "S" => 20,
+                    "S" => 26,
                     "L" => 9,
                     _ => 4,
                 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use serde_json::value::RawValue;
 
 use super::Mutant;
 use crate::attempts::{Attempt, Attempts};
@@ -14,7 +15,7 @@ use crate::identifiers::{FencingToken, Identity};
 use crate::observation::{Judge, Observation};
 use crate::problem::Problem;
 use crate::time::{MonoTime, Now, WallTime};
-use crate::wire::{Record, Reply, Trouble};
+use crate::wire::{ObjectChange, Record, Reply, Told, Trouble};
 
 /// What is written into `leaseDurationSeconds`.
 pub(crate) fn rounded_down(config: &Config) -> i32 {
@@ -190,4 +191,35 @@ pub(crate) fn backoff(config: &Config, failures: u32, pause: Duration) -> Durati
         Some(Mutant::GivesUp) if failures > 3 => YEAR,
         _ => pause,
     }
+}
+
+/// What a bookmark says: nothing, but for who takes it for the object.
+pub(crate) fn bookmark(object: &RawValue, config: &Config, last: Option<&Record>) -> Told {
+    let uid = last.map(|last| &*last.version.uid);
+    let is_wrong = config.mutant() == Some(Mutant::BookmarkIsObject);
+    let read = is_wrong.then(|| as_ours(object.get().as_bytes(), config, uid)).flatten();
+    read.map_or(Told::Nothing, |record| Told::Change(record, ObjectChange::Modified))
+}
+
+/// What an event of another Lease says: nothing, but for who takes it for ours.
+pub(crate) fn of_another(
+    change: ObjectChange,
+    object: &Bytes,
+    config: &Config,
+    last: Option<&Record>,
+) -> Told {
+    let uid = last.map(|last| &*last.version.uid);
+    let is_wrong = config.mutant() == Some(Mutant::EventOfAnotherLease);
+    let read = is_wrong.then(|| as_ours(object, config, uid)).flatten();
+    read.map_or(Told::Nothing, |record| Told::Change(record, change))
+}
+
+/// An object as if it were our Lease.
+fn as_ours(object: &[u8], config: &Config, uid: Option<&str>) -> Option<Record> {
+    let mut object: serde_json::Value = serde_json::from_slice(object).ok()?;
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    for (key, value) in [("name", config.name()), ("namespace", config.namespace()), ("uid", uid?)] {
+        metadata.insert(key.to_owned(), value.into());
+    }
+    Record::read(&object.to_string().into(), config, None).ok()
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::record::Record;
 use super::status::Status;
 use crate::config::Config;
+use crate::mutated::mutated;
 use crate::problem::{Malformation, Message, Problem};
 
 /// What one line says.
@@ -49,13 +50,15 @@ impl Told {
             "MODIFIED" => ObjectChange::Modified,
             "DELETED" => ObjectChange::Deleted,
             "ERROR" => return Err(error(object)),
-            _ => return Ok(Self::Nothing),
+            _ => return Ok(mutated!(by crate::mutants::bookmark(object, config, last), Self::Nothing)),
         };
         // Copied: what is kept of a stream must not keep the stream's memory.
         let object = Bytes::copy_from_slice(object.get().as_bytes());
         match Record::read(&object, config, last) {
             Ok(record) => Ok(Self::Change(record, change)),
-            Err(Malformation::OtherObject) => Ok(Self::Nothing),
+            Err(Malformation::OtherObject) => {
+                Ok(mutated!(by crate::mutants::of_another(change, &object, config, last), Self::Nothing))
+            }
             Err(malformation) => Err(Problem::Malformed(malformation)),
         }
     }

@@ -366,7 +366,7 @@ impl ApiServer {
         )
     }
 
-    fn next_revision(&mut self) -> u64 {
+    pub(crate) fn next_revision(&mut self) -> u64 {
         self.revision += 1;
         self.revision
     }

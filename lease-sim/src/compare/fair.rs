@@ -2,7 +2,7 @@
 
 use crate::plan::{
     Beginning, ClockPlan, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan, SECOND,
-    Seeded, Source,
+    Seeded, Source, WatchFaults,
 };
 
 /// How far from true time wall clocks are at most where clocks do not agree, in microseconds.
@@ -109,6 +109,7 @@ pub(super) fn calm(seed: u64, holders: u8, releases: bool) -> Plan {
         holders: starts.into_iter().map(|starts_at| HolderPlan::usual(CALM_TTL, starts_at)).collect(),
         network: Network::good(),
         faults: vec![Fault { at, what }],
+        watches: WatchFaults::default(),
         fates: None,
         ending: Ending::Quiet,
     }

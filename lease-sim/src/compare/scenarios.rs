@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::Contestant;
 use super::measured::measured;
 use crate::plan::{
-    Beginning, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan, SECOND, Seeded, Source, Way,
+    Beginning, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan, SECOND, Seeded, Source,
+    WatchFaults, Way,
 };
 
 /// The domain of what is drawn for scenarios.
@@ -168,6 +169,7 @@ impl Scenario {
                 ..Network::default()
             },
             faults: what.map(|what| Fault { at: began, what }).into_iter().collect(),
+            watches: WatchFaults::default(),
             fates: None,
             ending: Ending::Quiet,
         };

@@ -40,7 +40,9 @@ impl Oracle {
         }
         let who = process.seat;
         if !answered {
-            self.violate(at, Invariant::UnknownIsNeutral, || {
+            let hinting = self.seats[index].watches.hinting;
+            let broken = if hinting { Invariant::HintsOnly } else { Invariant::UnknownIsNeutral };
+            self.violate(at, broken, || {
                 format!("holder {who} moved its deadline without an answer that says so")
             });
         }

@@ -6,7 +6,8 @@
 /// Liveness has more rules than names, since the faults that they are about are in the same runs: that edits
 /// of labels starve nobody, that storms of 401, 403, 429 and 5xx are got over, and that a POST that lands late
 /// costs one wait and no more, are L1, L3 and L4 in the runs that have those faults. Storms of labels go on
-/// when everything else has healed.
+/// when everything else has healed; and in some runs no watch ever tells anything, not even then: nothing may rest
+/// on one (L7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Invariant {
@@ -41,7 +42,7 @@ pub enum Invariant {
     EventGrammar,
     /// S15: a record of our identity that another incarnation wrote is taken only where that is allowed.
     NoAdoption,
-    /// S16: a read that shows another holder ends the term in the same step.
+    /// S16: a read, or a watch's event, that shows another holder or no object ends the term in the same step.
     ForeignDropsNow,
     /// S17: a reading of the clock from the past prolongs nothing.
     ClockAbuse,
@@ -62,6 +63,8 @@ pub enum Invariant {
     /// S25: a `renewTime` stays near a clock, the server's once it is known, and no wall clock that the server
     /// contradicts decides about an expiry.
     StampsNearClock,
+    /// S26: what a watch brings ends a term at most: it starts none and moves no deadline.
+    HintsOnly,
     /// L8: a term expires only after an attempt that had its whole time before the end.
     LastChance,
     /// L1: after the faults end, somebody holds within a bound.
@@ -70,13 +73,14 @@ pub enum Invariant {
     Stable,
     /// L3: after a crash another holds within the wait, a poll and a few round trips.
     Takeover,
-    /// L4: after a release another holds within a poll and a few round trips.
+    /// L4: after a release another holds within a poll and a few round trips; where one of them is told of it by
+    /// its watch, within a few round trips.
     FastRelease,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::MutualExclusion,
         Self::BeliefBacked,
         Self::BeliefBound,
@@ -102,6 +106,7 @@ impl Invariant {
         Self::SettleFirst,
         Self::RespectsDeletion,
         Self::StampsNearClock,
+        Self::HintsOnly,
         Self::LastChance,
         Self::EventualHolder,
         Self::Stable,
@@ -138,6 +143,7 @@ impl Invariant {
             Self::SettleFirst => "S23",
             Self::RespectsDeletion => "S24",
             Self::StampsNearClock => "S25",
+            Self::HintsOnly => "S26",
             Self::LastChance => "L8",
             Self::EventualHolder => "L1",
             Self::Stable => "L2",

@@ -81,6 +81,24 @@ marks! {
     FollowedRelease = "followed-a-release",
     /// A holder followed another within the bound after a crash.
     FollowedCrash = "followed-a-crash",
+    /// The same after a release, as soon as a watch can tell of it: long before the next poll.
+    FollowedAtOnce = "followed-a-release-told-by-a-watch",
+    /// A term that began with a look that a watch's event had led to.
+    WatchWoke = "acquired-when-a-watch-told-of-a-release",
+    /// A term that a watch's event ended.
+    LostByWatch = "lost-by-a-watch-event",
+    /// An event that was older than what its holder had seen, or no newer.
+    WatchStale = "stale-watch-event",
+    /// A watch that had lost the thread: 410.
+    WatchGone = "watch-gone-410",
+    /// A watch that was opened after another one had ended.
+    WatchReopened = "watch-reopened",
+    /// An event that came in the midst of an attempt.
+    WatchInAttempt = "watch-event-in-an-attempt",
+    /// An event that came when a term was over already, and its holder did not know that yet.
+    WatchAfterEnd = "watch-event-after-the-end",
+    /// An event that showed a record of somebody as it had not been seen before: the wait for it begins.
+    WatchRestarts = "wait-restarted-by-a-watch-event",
 }
 
 /// How often each was met.

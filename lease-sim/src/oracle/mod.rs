@@ -1,12 +1,14 @@
 //! Who knows the true time and the true record, and says what must not have happened.
 
 mod belief;
+mod hints;
 mod invariant;
 mod marks;
 mod words;
 mod writes;
 
 pub(crate) use belief::Believed;
+pub(crate) use hints::Hint;
 pub use invariant::{Invariant, Violation};
 pub use marks::{Mark, Marks};
 pub(crate) use writes::{Landing, MAX_FOREIGN_TTL, Shown, identity, names};
@@ -127,6 +129,7 @@ struct Seat {
     /// Its process stood still, or a timer was late, in the present term.
     disturbed: bool,
     last_token: Option<u64>,
+    watches: hints::Watches,
     /// Restarts of other holders in this one's term.
     restarts: u32,
 }
@@ -333,6 +336,7 @@ impl Oracle {
     /// A holder's process stood still, or a timer of its came late.
     pub(crate) fn held_up(&mut self, seat: u8) {
         self.seats[usize::from(seat)].disturbed = true;
+        self.may_look_late(seat);
     }
 
     /// Adds up the time in which two or more believed, until `at`.
@@ -362,6 +366,10 @@ impl Oracle {
     /// A request leaves. `names`: it puts the holder's name there.
     pub(crate) fn sent(&mut self, at: u64, process: Process, number: u64, emitted: MonoTime, sent: &Sent) {
         let holding = sent.holding;
+        self.looks(at, process.seat, emitted);
+        if sent.verb == "GET" {
+            self.reads(process.seat);
+        }
         let seat = &mut self.seats[usize::from(process.seat)];
         if sent.names {
             if seat.attempts.len() == REMEMBERED {
@@ -523,6 +531,7 @@ impl Seat {
             last_sent: MonoTime::ZERO,
             disturbed: false,
             last_token: None,
+            watches: hints::Watches::default(),
             restarts: 0,
         }
     }

@@ -14,6 +14,9 @@ impl Oracle {
                 if open {
                     self.grammar(at, who, "acquired twice");
                 }
+                if self.seats[usize::from(who)].watches.woke {
+                    self.marks.hit(Mark::WatchWoke);
+                }
                 self.acquired(at, process, token.as_u64());
             }
             Event::Renewed { .. } if !open => self.grammar(at, who, "renewed what it does not hold"),
@@ -24,18 +27,29 @@ impl Oracle {
                 }
             }
             Event::Released { .. } | Event::Lost { .. } if !open => self.grammar(at, who, "ended twice"),
-            Event::Released { .. } => self.ended(who),
+            Event::Released { .. } => {
+                self.ended(who);
+                self.free_to_watch(who, true);
+            }
             Event::Lost { reason, .. } => {
                 self.lost(at, process, now, reason);
                 self.ended(who);
+                self.free_to_watch(who, false);
             }
             Event::AttemptEnded { outcome: AttemptOutcome::Denied(_), .. } => {
                 self.seats[usize::from(who)].denied = sent;
                 self.free_to_send(who);
+                self.free_to_watch(who, false);
                 self.nothing_in_doubt(at, process, now, "denied");
             }
-            Event::AttemptEnded { .. } => self.free_to_send(who),
+            Event::AttemptEnded { .. } => {
+                self.free_to_send(who);
+                self.free_to_watch(who, false);
+            }
             Event::QuarantineStarted { .. } => self.seats[usize::from(who)].quarantined = true,
+            Event::WatchTrouble { retry_at, .. } => {
+                self.seats[usize::from(who)].watches.not_before = Some(*retry_at);
+            }
             Event::DuplicateIdentity => self.marks.hit(Mark::DuplicateIdentity),
             Event::ReleaseEnded { outcome } => self.release_ended(at, process, now, sent, outcome),
             _ => {}
@@ -148,6 +162,7 @@ impl Oracle {
     ) {
         let who = process.seat;
         self.free_to_send(who);
+        self.free_to_watch(who, true);
         if !matches!(outcome, ReleaseOutcome::Unconfirmed { .. }) {
             self.seats[usize::from(who)].denied = sent;
             self.nothing_in_doubt(at, process, now, "released");

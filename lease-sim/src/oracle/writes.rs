@@ -41,6 +41,8 @@ pub(crate) struct Shown {
     pub(crate) author: Option<Process>,
     pub(crate) version: u64,
     pub(crate) terminating: bool,
+    /// It names nobody.
+    pub(crate) vacant: bool,
     /// A hash of the object's UID.
     pub(crate) object: u64,
     pub(crate) stale: bool,
@@ -57,6 +59,7 @@ impl Oracle {
             author: self.record.author,
             version: object.as_ref().map_or(0, |(_, version)| *version),
             terminating: self.record.terminating,
+            vacant: object.as_ref().is_some_and(|(lease, _)| names(lease).is_none()),
             object: self.record.object,
             stale: false,
             read: true,
@@ -369,7 +372,7 @@ impl Oracle {
     }
 
     /// A holder of ours is about to take in a definite answer.
-    pub(crate) fn shown(&mut self, process: Process, now: MonoTime, shown: Shown) {
+    pub(crate) fn shown(&mut self, at: u64, process: Process, now: MonoTime, shown: Shown) {
         let seat = &mut self.seats[usize::from(process.seat)];
         seat.saw_absence = shown.state.is_none();
         seat.dated += u32::from(shown.dated);
@@ -388,6 +391,9 @@ impl Oracle {
         }
         // A read of an older version is no news: no wait begins anew, the record has been what it is since.
         if shown.version >= seat.newest {
+            if shown.version > seat.newest {
+                seat.watches.news(at);
+            }
             seat.newest = shown.version;
             if seat.seen.is_none_or(|seen| seen.state != state) {
                 seat.seen = Some(Seen { state, since: now });

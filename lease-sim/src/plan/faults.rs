@@ -114,6 +114,11 @@ pub enum FaultKind {
         /// How.
         how: Refusal,
     },
+    /// The API server allows nobody to watch: 403.
+    ForbidWatches {
+        /// For how long.
+        span: u64,
+    },
     /// Somebody meddles with the object.
     Admin {
         /// How.
@@ -213,7 +218,7 @@ pub enum Edit {
 }
 
 /// The names under which reports count what goes wrong: of [`FaultKind`]s, of [`Deed`](super::Deed)s that are
-/// not plain, of pauses, and of messages that are slow or come in another order than they were sent in.
+/// not plain, of what befalls watches, of pauses, and of messages that are slow or come in another order than they were sent in.
 pub const FAULT_NAMES: &[&str] = &[
     "401-window",
     "403-window",
@@ -277,6 +282,23 @@ pub const FAULT_NAMES: &[&str] = &[
     "twin",
     "wall-clock-freezes",
     "wall-clock-steps",
+    "watch-403-window",
+    "watch-answered-410",
+    "watch-answered-429",
+    "watch-answered-5xx",
+    "watch-bookmark",
+    "watch-breaks-with-410",
+    "watch-ends-at-once",
+    "watch-ends-early",
+    "watch-event-cut",
+    "watch-event-dropped",
+    "watch-event-late",
+    "watch-event-of-another",
+    "watch-event-repeated",
+    "watch-events-joined",
+    "watch-garbage",
+    "watch-stalls",
+    "watches-are-deaf",
     "wrong-content-type",
 ];
 
@@ -305,6 +327,7 @@ impl FaultKind {
                 Refusal::Unavailable => "503-window",
                 Refusal::ProxyPage => "404-page-window",
             },
+            Self::ForbidWatches { .. } => "watch-403-window",
             Self::Admin { edit } => match edit {
                 Edit::Delete => "admin-delete",
                 Edit::Recreate => "admin-recreate",
@@ -334,6 +357,14 @@ impl FaultKind {
         match copy.holder_mut() {
             Some(holder) => Some(*holder),
             None => None,
+        }
+    }
+
+    /// For how long it keeps what comes from the API server from this holder.
+    pub(crate) const fn blocks_replies_of(&self, seat: u8) -> Option<u64> {
+        match self {
+            Self::Partition { holder, span, way: Way::Both | Way::Replies } if *holder == seat => Some(*span),
+            _ => None,
         }
     }
 
@@ -379,6 +410,7 @@ impl FaultKind {
             | Self::Outage { span }
             | Self::SlowMotion { span, .. }
             | Self::Refuse { span, .. }
+            | Self::ForbidWatches { span }
             | Self::LabelStorm { span, .. }
             | Self::Namespace { span }
             | Self::Terminating { span } => Some(span),

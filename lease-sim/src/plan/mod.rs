@@ -9,6 +9,7 @@ mod source;
 pub mod strategy;
 mod swarm;
 mod text;
+mod watches;
 
 pub use crate::splitmix::mix;
 pub use faults::{Edit, FAULT_NAMES, Fault, FaultKind, Refusal, Way};
@@ -17,6 +18,8 @@ pub(crate) use settings::{NAME, NAMESPACE, PATH};
 pub use source::{Seeded, Source, Tape};
 pub use swarm::{Scenario, Swarm};
 pub use text::{PlanError, TapeError};
+pub use watches::WatchFaults;
+pub(crate) use watches::{DEAF, Opening, Pieces, Telling};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -41,6 +44,9 @@ pub struct Plan {
     pub holders: Vec<HolderPlan>,
     /// What the network does to each request.
     pub network: Network,
+    /// What goes wrong with watches.
+    #[serde(default, skip_serializing_if = "WatchFaults::is_plain")]
+    pub watches: WatchFaults,
     /// What goes wrong when, in the order of time.
     pub faults: Vec<Fault>,
     /// The fate of single requests. Where it is given, every other request is simply carried: that is what
@@ -60,6 +66,13 @@ pub struct RequestKey {
     pub incarnation: u32,
     /// Which of its requests, from 1.
     pub number: u64,
+}
+
+impl RequestKey {
+    /// What tells its choices from those of other requests.
+    const fn domain(self) -> u64 {
+        mix((self.holder as u64) << 32 | self.incarnation as u64) ^ self.number
+    }
 }
 
 /// What is there at the beginning.
@@ -127,6 +140,9 @@ pub struct HolderPlan {
     pub takeover_delay: u64,
     /// Waited on top for records of other implementations, in milliseconds.
     pub foreign_holder_grace: u64,
+    /// Watches the object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watch: bool,
 }
 
 /// How an application drives its holder.
@@ -176,6 +192,7 @@ impl HolderPlan {
             wakes_early: false,
             takeover_delay: 0,
             foreign_holder_grace: 0,
+            watch: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::{Plan, RequestKey, Seeded, Source, mix};
+use super::{Plan, RequestKey, Seeded, Source};
 
 /// The domain of the choices that decide the fate of requests.
 const FATES: u64 = 2;
@@ -228,8 +228,7 @@ impl Plan {
     /// What the plan's network does to a request, as long as no fates are spelled out.
     #[must_use]
     pub fn drawn_fate(&self, key: RequestKey, healed: bool) -> Fate {
-        let domain = mix(u64::from(key.holder) << 32 | u64::from(key.incarnation)) ^ key.number;
-        let mut source = Seeded::new(self.seed ^ domain, FATES);
+        let mut source = Seeded::new(self.seed ^ key.domain(), FATES);
         if healed { Network::good().plain(&mut source) } else { self.network.draw(&mut source) }
     }
 }
@@ -315,7 +314,7 @@ impl Network {
     }
 }
 
-fn throttle(source: &mut impl Source) -> Throttle {
+pub(super) fn throttle(source: &mut impl Source) -> Throttle {
     match source.below(12) {
         0 => Throttle::Missing,
         1 => Throttle::Negative,

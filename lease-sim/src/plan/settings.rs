@@ -29,6 +29,7 @@ impl HolderPlan {
             .quarantine(millis(self.quarantine))
             .takeover_delay(millis(self.takeover_delay))
             .foreign_holder_grace(millis(self.foreign_holder_grace))
+            .watch(self.watch)
             .same_identity(if self.contend { SameIdentity::Contend } else { SameIdentity::Reclaim })
             .release_policy(if self.vacate { ReleasePolicy::Vacate } else { ReleasePolicy::Delete })
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Beginning, ClockPlan, Drive, Edit, Ending, Fault, FaultKind, HolderPlan, MILLISECOND, Network, Plan,
-    Refusal, SECOND, Seeded, Source, Way,
+    Refusal, SECOND, Seeded, Source, WatchFaults, Way,
 };
 
 /// The domain of the choices that make a plan.
@@ -108,24 +108,29 @@ impl Swarm {
         if self.breaks_assumptions && mood == Mood::Swarm && broken {
             break_assumptions(&mut draft, source, &mut holders, &mut network);
         }
-        let mut faults = draft.faults;
-        faults.sort_unstable_by_key(|fault| fault.at);
+        draft.faults.sort_unstable_by_key(|fault| fault.at);
+        let beginning = source.pick(&[
+            Beginning::Absent,
+            Beginning::Empty,
+            Beginning::LongDead,
+            Beginning::JustDied,
+            Beginning::Reclaimable,
+        ]);
+        let ending = source.pick(&[Ending::Quiet, Ending::Release, Ending::Crash]);
+        // At last, so that the rest of a plan is what it would be without watches.
+        let watches = watches(&mut draft, source, &mut holders);
+        let faults = draft.faults;
         Plan {
             seed,
             length: LENGTH,
             heals_at,
-            beginning: source.pick(&[
-                Beginning::Absent,
-                Beginning::Empty,
-                Beginning::LongDead,
-                Beginning::JustDied,
-                Beginning::Reclaimable,
-            ]),
+            beginning,
             holders,
             network,
+            watches,
             faults,
             fates: None,
-            ending: source.pick(&[Ending::Quiet, Ending::Release, Ending::Crash]),
+            ending,
         }
     }
 }
@@ -168,6 +173,7 @@ fn fleet(source: &mut impl Source, count: u8) -> Vec<HolderPlan> {
                 wakes_early: source.chance(200_000),
                 takeover_delay,
                 foreign_holder_grace,
+                watch: false,
             }
         })
         .collect();
@@ -442,6 +448,17 @@ fn meddling(source: &mut impl Source) -> Edit {
         10 => Edit::Nulls,
         _ => Edit::Hostile,
     }
+}
+
+/// Who watches, and what goes wrong with it. A run with a single kind of fault has none of these: it has one.
+fn watches(draft: &mut Draft, source: &mut impl Source, holders: &mut [HolderPlan]) -> WatchFaults {
+    holders.iter_mut().for_each(|holder| holder.watch = source.chance(500_000));
+    if draft.mood != Mood::Swarm {
+        return WatchFaults::default();
+    }
+    draft.some(source, 0, 2, Duration::from_secs(180), |_, _, span| FaultKind::ForbidWatches { span });
+    draft.faults.sort_by_key(|fault| fault.at);
+    WatchFaults::drawn(source)
 }
 
 /// Leaves the model in one way.

@@ -290,6 +290,9 @@ impl Plan {
             ("late_span", network.late_span),
             ("stale_span", network.stale_span),
             ("pause_span", network.pause_span),
+            ("stall_span", self.watches.stall_span),
+            ("short_span", self.watches.short_span),
+            ("late_span", self.watches.late_span),
         ] {
             span(what, given)?;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Beginning, Drive, Ending, FaultKind, HolderPlan, Network, Plan, Swarm};
+use crate::plan::{Beginning, Drive, Ending, FaultKind, HolderPlan, Network, Plan, Swarm, WatchFaults};
 
 /// The time to live that a simulation can be set to.
 pub(super) const TTL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
@@ -65,6 +65,7 @@ impl Settings {
 
 fn calm(plan: &mut Plan) {
     plan.network = Network::good();
+    plan.watches = WatchFaults::default();
     plan.faults.clear();
     plan.beginning = Beginning::Absent;
     plan.ending = Ending::Quiet;
@@ -128,6 +129,7 @@ fn cut(what: &mut FaultKind, most: u64) {
         | FaultKind::Outage { span }
         | FaultKind::SlowMotion { span, .. }
         | FaultKind::Refuse { span, .. }
+        | FaultKind::ForbidWatches { span }
         | FaultKind::LabelStorm { span, .. }
         | FaultKind::Namespace { span }
         | FaultKind::Terminating { span } => *span = (*span).min(most),
@@ -179,6 +181,7 @@ mod tests {
         for seed in 0..50 {
             let plan = settings.plan(seed);
             assert_eq!((plan.faults, plan.network), (Vec::new(), Network::good()));
+            assert!(plan.watches.is_plain());
         }
     }
 }

@@ -2,6 +2,9 @@
 
 mod html;
 mod text;
+mod watched;
+
+pub(crate) use watched::watched;
 
 use crate::plan::Assumption;
 use serde::Serialize;
@@ -108,6 +111,15 @@ pub enum What {
         request: u32,
         /// `200`, `409`, `garbage`, `unknown`, `not sent`.
         outcome: String,
+    },
+    /// Something became of a holder's watch.
+    Watch {
+        /// Which holder's.
+        holder: usize,
+        /// The watch, by a number that is unique in the run.
+        watch: u32,
+        /// What, for people: `MODIFIED 171`.
+        about: String,
     },
     /// A holder told its application something.
     Told {

@@ -198,6 +198,7 @@ impl<'a> Printer<'a> {
                 self.request(out, *request)?;
                 write!(out, " -> {}", Clean(outcome))
             }
+            What::Watch { watch, about, .. } => write!(out, "watch {watch}: {}", Clean(about)),
             What::Told { event, .. } => write!(out, "{}", Clean(event)),
             What::Belief { until: None, .. } => out.write_str("does not hold"),
             What::Belief { until: Some(until), token, .. } => {
@@ -252,6 +253,7 @@ fn who(what: &What) -> Option<usize> {
         | What::Command { holder, .. }
         | What::Sent { holder, .. }
         | What::Answered { holder, .. }
+        | What::Watch { holder, .. }
         | What::Told { holder, .. }
         | What::Belief { holder, .. }
         | What::Guarded { holder, .. }

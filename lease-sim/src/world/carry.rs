@@ -365,10 +365,11 @@ impl World<'_> {
         let asked = retry_after(&response);
         let shown = shown.filter(|_| wanted);
         if let Some(shown) = shown {
-            self.oracle.shown(process, now, shown);
+            self.oracle.shown(self.now, process, now, shown);
         }
         self.give(seat, Input::Response { id, response });
         self.seats[usize::from(seat)].answer_from_past = 0;
+        self.oracle.has_read(seat, now, shown.map_or(u64::MAX, |shown| shown.version));
         if let Some(shown) = shown {
             self.oracle.took_in(self.now, process, shown);
         }
@@ -400,6 +401,7 @@ impl World<'_> {
         let body = self.server.get(super::seat::NAMESPACE, super::seat::NAME);
         let shown = self.oracle.shows(object);
         self.history.push((self.now, body, shown));
+        self.tell_watches();
     }
 
     pub(super) fn note_truth(&mut self, object: &Snapshot, by: Option<u8>) {
@@ -434,7 +436,7 @@ static NOBODY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"holde
 static PRECONDITIONS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("preconditions"));
 
 /// The resource version in a body, which is the first there.
-fn resource_version(body: &[u8]) -> Option<u64> {
+pub(super) fn resource_version(body: &[u8]) -> Option<u64> {
     let rest = &body[RESOURCE_VERSION.find(body)? + RESOURCE_VERSION.needle().len()..];
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number: u64, digit| number.wrapping_mul(10) + u64::from(digit - b'0')))

@@ -26,11 +26,16 @@ impl World<'_> {
     }
 
     pub(super) fn give_at(&mut self, seat: u8, now: lease_core::Now, input: Input) {
+        let answered = matches!(input, Input::Response { .. });
+        self.hand_in(seat, now, input, answered);
+    }
+
+    /// The same; `answered`: it is the answer to a request that can start or prolong a term.
+    pub(super) fn hand_in(&mut self, seat: u8, now: lease_core::Now, input: Input, answered: bool) {
         let place = &mut self.seats[usize::from(seat)];
         let Some(machine) = &mut place.machine else {
             return;
         };
-        let answered = matches!(input, Input::Response { .. });
         place.high = place.high.max(now.mono);
         let high = place.high;
         if let Machine::Core(lease) = machine
@@ -65,6 +70,9 @@ impl World<'_> {
                 self.queue.push(self.now + 5_000_000, Happening::Credentials { seat, incarnation, id: id.0 });
             }
             Action::Abort { id } => {
+                if self.abort_watch(seat, id) {
+                    return;
+                }
                 let number = self
                     .messages
                     .iter()
@@ -73,7 +81,9 @@ impl World<'_> {
                     .map_or(0, |message| message.number);
                 self.oracle.settled(seat, number, false);
             }
-            Action::OpenWatch { .. } => {}
+            Action::OpenWatch { id, request, give_up_at, .. } => {
+                self.open_watch(seat, now.mono, id, request, give_up_at);
+            }
         }
     }
 

@@ -3,6 +3,10 @@
 use super::{Drive, Ending, Happening, HolderPlan, Invariant, Mark, World, faults};
 use crate::plan::MILLISECOND;
 
+/// How long after a release somebody has to hold whom a watch tells of it, in milliseconds: the release itself, the
+/// event, a read and a write take 2 to 6 each; the rest is for a conflict with an edit, and a short pause after it.
+const TOLD_WITHIN: u64 = 400;
+
 impl World<'_> {
     pub(super) fn heal(&mut self) {
         self.healed = true;
@@ -63,10 +67,13 @@ impl World<'_> {
         let wait = self.longest(HolderPlan::duration) + self.longest(|holder| holder.takeover_delay);
         let within = match self.plan.ending {
             Ending::Quiet => return,
+            // Who is told at once looks at once.
+            Ending::Release if self.is_watched(seat, TOLD_WITHIN * MILLISECOND) => TOLD_WITHIN,
             Ending::Release => poll,
             Ending::Crash => poll + wait * 11 / 9,
         };
         self.ended = Some(seat);
+        self.told = within == TOLD_WITHIN;
         self.seats[usize::from(seat)].retired = true;
         match self.plan.ending {
             Ending::Release => {
@@ -88,6 +95,9 @@ impl World<'_> {
             self.oracle.violate(self.now, invariant, || "nobody has followed in time".to_owned());
         } else {
             self.oracle.marks.hit(mark);
+            if self.told {
+                self.oracle.marks.hit(Mark::FollowedAtOnce);
+            }
         }
     }
 }

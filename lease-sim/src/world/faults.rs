@@ -32,7 +32,11 @@ impl World<'_> {
 
     /// Whether connections of this request's sender are refused, or its messages are lost, this way.
     pub(super) fn blocked(&self, message: u32, there: bool) -> (bool, bool) {
-        let seat = self.messages[message as usize].seat;
+        self.cut_from_server(self.messages[message as usize].seat, there)
+    }
+
+    /// The same for one holder.
+    pub(super) fn cut_from_server(&self, seat: u8, there: bool) -> (bool, bool) {
         let (mut refused, mut lost) = (false, false);
         for what in self.active() {
             match what {
@@ -47,6 +51,10 @@ impl World<'_> {
             }
         }
         (refused, lost)
+    }
+
+    pub(super) fn watches_are_forbidden(&self) -> bool {
+        self.active().any(|what| matches!(what, FaultKind::ForbidWatches { .. }))
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -187,14 +195,16 @@ pub(super) fn begins(world: &mut World<'_>, index: u32) {
         FaultKind::Rollback => {
             let version = world.server.resource_version();
             world.server.restore_resource_version(version.saturating_sub(20));
+            world.break_watches();
             // In the backup nobody held it.
             admin(world, Edit::Clear);
             world.edited(true, true);
             world.oracle.rolled_back(world.now);
         }
+        FaultKind::Outage { .. } => world.break_watches(),
         FaultKind::Partition { .. }
-        | FaultKind::Outage { .. }
         | FaultKind::SlowMotion { .. }
+        | FaultKind::ForbidWatches { .. }
         | FaultKind::Refuse { .. } => {}
     }
 }
@@ -288,6 +298,7 @@ pub(super) fn heal(world: &mut World<'_>) {
             world.start(index);
         }
     }
+    world.quicken_watches();
     admin(world, Edit::Unfinalize);
 }
 

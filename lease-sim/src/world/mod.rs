@@ -8,6 +8,7 @@ mod carry;
 mod clock;
 mod drive;
 mod ending;
+mod events;
 mod faults;
 mod hooks;
 mod outcome;
@@ -16,6 +17,7 @@ mod process;
 mod queue;
 mod replies;
 mod seat;
+mod streams;
 
 pub(crate) use hooks::{Hooks, Moment, Wish};
 pub use outcome::{Outcome, Run};
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 use self::outcome::Counts;
 use self::queue::{Happening, Queue};
 use self::seat::{Incoming, Machine, Seat};
+use self::streams::Stream;
 use crate::api_server::{ApiServer, ApiServerConfig, Rights, UnixMicros};
 use crate::compare::Watch;
 use crate::oracle::{Believed, Invariant, Mark, Oracle, Process, Shown, Snapshot};
@@ -45,6 +48,10 @@ const GUARDED: u64 = 4;
 
 /// More requests than most runs have, so that they are not moved as they become more.
 const USUAL_REQUESTS: usize = 512;
+
+/// How many changes the API server remembers for watches: more than happen while a watch is opened again, fewer than
+/// while a holder is cut off for long.
+const REMEMBERED: usize = 40;
 
 /// A request on its way.
 pub(crate) struct Message {
@@ -81,6 +88,10 @@ pub struct World<'p> {
     server: ApiServer,
     seats: Vec<Seat>,
     messages: Vec<Message>,
+    /// Watches, in the order in which they were asked for.
+    streams: Vec<Stream>,
+    /// Those of them that holders still wait for.
+    unfinished: Vec<u32>,
     fates: Option<BTreeMap<RequestKey, Fate>>,
     oracle: Oracle,
     /// States of the object, for stale reads.
@@ -89,6 +100,8 @@ pub struct World<'p> {
     /// Who held when it had settled.
     settled: Option<(u8, u64)>,
     ended: Option<u8>,
+    /// A watch tells somebody of that end.
+    told: bool,
     hash: u64,
     counts: Counts,
     trace: Option<Trace>,
@@ -115,7 +128,7 @@ impl<'p> World<'p> {
             namespaces: vec![seat::NAMESPACE.to_owned()],
             anonymous: Rights::All,
             managed_fields: false,
-            history: 1,
+            history: if holders.iter().any(|holder| holder.watch) { REMEMBERED } else { 1 },
             ..ApiServerConfig::default()
         });
         let mut world = Self {
@@ -126,11 +139,14 @@ impl<'p> World<'p> {
             oracle: Oracle::new(plan, holders.iter().cloned()),
             seats: (0..).zip(holders).map(|(index, holder)| Seat::new(index, holder, EPOCH)).collect(),
             messages: Vec::with_capacity(USUAL_REQUESTS),
+            streams: Vec::new(),
+            unfinished: Vec::new(),
             fates: plan.fates.as_ref().map(|fates| fates.iter().copied().collect()),
             history: Vec::with_capacity(USUAL_REQUESTS / 4),
             healed: false,
             settled: None,
             ended: None,
+            told: false,
             hash: mix(plan.seed),
             counts: Counts::default(),
             trace: None,
@@ -238,6 +254,11 @@ impl<'p> World<'p> {
             Happening::ArriveLate { message } => self.arrive_late(message),
             Happening::Deliver { message } => self.deliver(message),
             Happening::Broken { message } => self.broken(message),
+            Happening::WatchArrives { stream } => self.watch_arrives(stream),
+            Happening::WatchTold { stream } => self.watch_told(stream),
+            Happening::WatchExpires { stream } => self.watch_expires(stream),
+            Happening::WatchBreaks { stream } => self.break_watch(stream),
+            Happening::WatchOverdue { stream } => self.watch_overdue(stream),
             Happening::Credentials { seat, incarnation, id } => self.credentials(seat, incarnation, id),
             Happening::Resume { seat } => self.resume(seat),
             Happening::Fault { index } => faults::begins(self, index),
@@ -296,6 +317,7 @@ fn event_number(event: &Event) -> u64 {
         Event::ReleaseEnded { .. } => 6,
         Event::HolderChanged { .. } => 7,
         Event::Trouble { .. } => 8,
+        Event::WatchTrouble { .. } => 10,
         _ => 9,
     }
 }

@@ -12,6 +12,7 @@ use crate::trace::{Trace, What};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) requests: u64,
+    pub(super) watches: u64,
     pub(super) terms: u64,
     pub(super) pauses: u64,
     /// Requests that reached the server after one that their sender sent later.
@@ -28,7 +29,12 @@ impl Counts {
         let usual = network.least_delay.saturating_add(network.more_delay);
         self.delayed.0 += u64::from(fate.there > usual);
         self.delayed.1 += u64::from(fate.back > usual);
-        *self.deeds.entry(fate.deed.name()).or_default() += 1;
+        self.befell(fate.deed.name());
+    }
+
+    /// Counts what happens to a request, a watch or an event.
+    pub(super) fn befell(&mut self, name: &'static str) {
+        *self.deeds.entry(name).or_default() += 1;
     }
 }
 
@@ -45,8 +51,10 @@ pub struct Outcome {
     pub hash: u64,
     /// How much true time was simulated, in nanoseconds.
     pub simulated: u64,
-    /// Requests that left holders.
+    /// Requests that left holders, those for watches among them.
     pub requests: u64,
+    /// Watches that holders asked for.
+    pub watches: u64,
     /// Terms that began.
     pub terms: u64,
     /// Happenings that were queued.
@@ -110,6 +118,7 @@ impl World<'_> {
             hash: self.hash,
             simulated: self.now,
             requests: self.counts.requests,
+            watches: self.counts.watches,
             terms: self.counts.terms,
             happenings: self.queue.pushed(),
             faults,
@@ -136,8 +145,9 @@ pub(super) fn about(plan: &HolderPlan) -> String {
         Drive::TryAcquire(every) => format!("tries every {every} ms"),
     };
     let rate = plan.clock.rate;
+    let watch = if plan.watch { ", watches" } else { "" };
     format!(
-        "lease-core, ttl {} ms, margin {} ms, {policy}, {identity}, {drive}, clock {rate:+} ppm",
+        "lease-core, ttl {} ms, margin {} ms, {policy}, {identity}, {drive}, clock {rate:+} ppm{watch}",
         plan.ttl, plan.margin
     )
 }

@@ -39,6 +39,7 @@ impl World<'_> {
             }
         };
         self.oracle.free_to_send(seat);
+        self.oracle.campaigns(seat, command == "campaign");
         self.note(|| What::Command { holder: seat.into(), command: command.to_owned() });
         self.give(seat, input);
     }
@@ -54,6 +55,7 @@ impl World<'_> {
         }
         let held = self.oracle.believes(self.now, seat).is_some();
         self.oracle.free_to_send(seat);
+        self.oracle.campaigns(seat, false);
         self.note(|| What::Command { holder: seat.into(), command: "release".to_owned() });
         let before = self.counts.requests;
         self.give(seat, Input::Release);
@@ -112,6 +114,7 @@ impl World<'_> {
         place.machine = None;
         place.generation += 1;
         place.inbox.clear();
+        self.hang_up(seat);
         self.oracle.died(self.now, seat);
         self.watching(|watch, now| watch.died(now, seat));
         self.note(|| What::Crashed { holder: seat.into() });
@@ -167,6 +170,7 @@ impl World<'_> {
                 Incoming::Command => self.command(seat),
                 Incoming::Release => self.release(seat),
                 Incoming::Credentials(id) => self.credentials(seat, incarnation, id),
+                Incoming::Stream(stream) => self.take_in_watch(stream),
             }
         }
         if overdue && !timers_first && self.seats[usize::from(seat)].paused_until <= self.now {

@@ -26,6 +26,16 @@ pub(crate) enum Happening {
     Deliver { message: u32 },
     /// A process learns that the connection is broken on which an answer was to come.
     Broken { message: u32 },
+    /// The request for a watch reaches the API server.
+    WatchArrives { stream: u32 },
+    /// Something on a watch reaches the holder.
+    WatchTold { stream: u32 },
+    /// A watch has lasted for as long as it was to.
+    WatchExpires { stream: u32 },
+    /// The connection of a watch breaks.
+    WatchBreaks { stream: u32 },
+    /// A watch that brings nothing should have been given up.
+    WatchOverdue { stream: u32 },
     /// Fresh credentials are there.
     Credentials { seat: u8, incarnation: u32, id: u64 },
     /// A process goes on after a pause.

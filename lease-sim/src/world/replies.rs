@@ -61,6 +61,11 @@ pub(super) fn unavailable() -> Response<Bytes> {
     status(503, "ServiceUnavailable", "the server is currently unable to handle the request")
 }
 
+/// The history does not reach back that far.
+pub(super) fn gone() -> Response<Bytes> {
+    status(410, "Expired", "The resourceVersion for the provided watch is too old.")
+}
+
 /// A proxy that knows of no such path.
 pub(super) fn page() -> Response<Bytes> {
     let mut response = json(404, Bytes::from_static(b"<html><body>404 page not found</body></html>"));

@@ -45,6 +45,8 @@ pub(crate) struct Seat {
     pub(crate) arrived: (u32, u64),
     /// Requests that this incarnation has sent.
     pub(crate) sent: u64,
+    /// Watches that it has asked for.
+    pub(crate) watches: u64,
     pub(crate) paused_until: u64,
     /// What arrived while the process stood still.
     pub(crate) inbox: Vec<Incoming>,
@@ -66,6 +68,8 @@ pub(crate) enum Incoming {
     Command,
     Release,
     Credentials(u64),
+    /// The oldest piece of a watch.
+    Stream(u32),
 }
 
 impl Seat {
@@ -79,6 +83,7 @@ impl Seat {
             renamed: 0,
             arrived: (0, 0),
             sent: 0,
+            watches: 0,
             paused_until: 0,
             inbox: Vec::new(),
             generation: 0,
@@ -118,6 +123,7 @@ impl Seat {
     pub(crate) fn start(&mut self, plan: &Plan, index: u8, at: u64) {
         self.incarnation += 1;
         self.sent = 0;
+        self.watches = 0;
         self.inbox.clear();
         self.paused_until = 0;
         let now = self.clock.read(at);

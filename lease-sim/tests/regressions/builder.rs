@@ -2,7 +2,7 @@
 
 use lease_sim::oracle::Mark;
 use lease_sim::plan::{
-    Beginning, Deed, Ending, Fate, Fault, FaultKind, HolderPlan, Network, Plan, RequestKey, Way,
+    Beginning, Deed, Ending, Fate, Fault, FaultKind, HolderPlan, Network, Plan, RequestKey, WatchFaults, Way,
 };
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -54,6 +54,7 @@ impl Schedule {
             holders: vec![HolderPlan::usual(TTL, 0), HolderPlan::usual(TTL, SECOND)],
             network: Network::good(),
             faults: Vec::new(),
+            watches: WatchFaults::default(),
             fates: Some(Vec::new()),
             ending: Ending::Quiet,
         };

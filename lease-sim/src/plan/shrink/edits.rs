@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::super::{
-    Beginning, ClockPlan, Deed, Drive, Edit, Ending, Fate, FaultKind, MILLISECOND, Network, Plan, SECOND, Way,
+    Beginning, ClockPlan, Deed, Drive, Edit, Ending, Fate, FaultKind, MILLISECOND, Network, Plan, SECOND,
+    WatchFaults, Way,
 };
 
 /// After the end of every run.
@@ -127,7 +128,40 @@ pub(super) fn whole(plan: &mut Plan, number: usize) -> bool {
             (holder.max_clock_skew, holder.quarantine) = (holder.max_clock_skew.map(|_| 15_000), 15_000);
         }),
         11 => plan.holders.iter_mut().for_each(|holder| holder.max_clock_skew = Some(holder.ttl.max(10_000))),
+        12 => plan.holders.iter_mut().for_each(|holder| holder.watch = false),
+        13 => plan.watches = WatchFaults::default(),
         2 | 3 => {}
+        _ => return false,
+    }
+    true
+}
+
+/// One thing that goes wrong with watches.
+pub(super) fn watches(plan: &mut Plan, number: usize) -> bool {
+    let watches = &mut plan.watches;
+    match number {
+        0 => watches.deaf = false,
+        1 => watches.stalls = 0,
+        2 => watches.short = 0,
+        3 => watches.empty = 0,
+        4 => watches.gone = 0,
+        5 => watches.refused = 0,
+        6 => watches.repeats = 0,
+        7 => watches.drops = 0,
+        8 => watches.late = 0,
+        9 => watches.breaks = 0,
+        10 => watches.garbage = 0,
+        11 => watches.strangers = 0,
+        12 => watches.cuts = 0,
+        13 => watches.joins = 0,
+        // What does not happen lasts for no time.
+        14 if watches.stalls == 0 => watches.stall_span = 0,
+        15 if watches.short == 0 => watches.short_span = 0,
+        16 if watches.late == 0 => watches.late_span = 0,
+        17 => watches.stall_span = round(watches.stall_span),
+        18 => watches.short_span = round(watches.short_span),
+        19 => watches.late_span = round(watches.late_span),
+        14..=16 => {}
         _ => return false,
     }
     true
@@ -135,7 +169,7 @@ pub(super) fn whole(plan: &mut Plan, number: usize) -> bool {
 
 /// One thing about one holder.
 pub(super) fn holder(plan: &mut Plan, number: usize) -> bool {
-    const WAYS: usize = 16;
+    const WAYS: usize = 17;
     let length = plan.length;
     let Some(holder) = plan.holders.get_mut(number / WAYS) else {
         return false;
@@ -159,6 +193,7 @@ pub(super) fn holder(plan: &mut Plan, number: usize) -> bool {
         13 if holder.starts_at < length => holder.starts_at = 0,
         14 if holder.starts_at < length => holder.starts_at = round(holder.starts_at),
         15 => holder.max_clock_skew = Some(holder.ttl.max(10_000)),
+        16 => holder.watch = false,
         _ => {}
     }
     true

@@ -78,6 +78,7 @@ const STAGES: &[Stage] = &[
     Stage::Cuts(|plan| plan.fates.as_ref().map_or(0, Vec::len), edits::cut_fates),
     Stage::Edits(edits::delays),
     Stage::Edits(edits::whole),
+    Stage::Edits(edits::watches),
     Stage::Edits(edits::holder),
     Stage::Edits(edits::fates),
     Stage::Edits(edits::faults),

@@ -20,7 +20,7 @@ const KINDS = [
 const KIND_OF = {
   started: "processes", crashed: "processes", paused: "processes",
   command: "commands", told: "events", belief: "beliefs", truth: "record",
-  fault: "faults", guarded: "guarded", component: "components", violation: "violations",
+  fault: "faults", guarded: "guarded", watch: "reads", component: "components", violation: "violations",
 };
 
 // Names come from anywhere: what does not print, and what turns the reading direction round, is made visible.
@@ -269,6 +269,7 @@ function describe(model, entry) {
     case "crashed": return "crashed";
     case "paused": return "paused for " + seconds(Math.max(0, Math.min(entry.until, model.length) - entry.at)) + " s";
     case "command": return "told to " + clean(entry.command);
+    case "watch": return "watch " + entry.watch + ": " + clean(entry.about);
     case "told": return clean(entry.event);
     case "sent": return "sends " + verb + (entry.about ? ": " + clean(entry.about) : "") + (entry.fate ? " [" + clean(entry.fate) + "]" : "");
     case "arrived":
