@@ -319,7 +319,8 @@ mutants! {
         "a storm of errors that outlasts four attempts, then peace";
     ClockRegressionAccepted = "clock-regression-accepted", ["S17"],
         "a monotonic reading before an earlier one is believed",
-        "a clock that goes backwards within an incarnation";    // Watches
+        "a clock that goes backwards within an incarnation";
+    // Watches
     EventExtends = "event-extends", ["S26", "S9"],
         "a renewal that comes back on the watch extends the term from when it comes",
         "any renewal of a holder that watches";
