@@ -271,8 +271,7 @@ impl Lease {
             State::Releasing(releasing) => Some((releasing.give_up_at, WakeReason::GiveUp)),
             State::Idle | State::Contending(_) | State::Waiting => None,
         };
-        let due = [state, self.step.alarm(), self.watching.alarm()];
-        due.into_iter().flatten().min_by_key(|(at, _)| *at)
+        earlier(earlier(state, self.step.alarm()), self.watching.alarm())
     }
 
     fn fire_alarms(&mut self, now: Now) {
@@ -488,5 +487,15 @@ impl Lease {
         let grown = base.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let pause = self.rng.jitter(grown.min(most.max(base)));
         mutated!(by crate::mutants::backoff(&self.config, failures, pause), pause)
+    }
+}
+
+type Alarm = Option<(MonoTime, WakeReason)>;
+
+/// Of two at the same instant the first.
+fn earlier(one: Alarm, other: Alarm) -> Alarm {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (one, other) => one.or(other),
     }
 }

@@ -220,18 +220,23 @@ impl Lease {
 
     /// Bytes of an open watch.
     fn take_in(&mut self, now: Now, bytes: &Bytes) {
-        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
-            // A line may have ended the watch.
-            let Stream::Open { rest, .. } = &mut self.watching.stream else {
-                return;
-            };
+        let mut left = &bytes[..];
+        // A line may end the watch.
+        while let Stream::Open { rest, .. } = &mut self.watching.stream {
+            let end = left.iter().position(|byte| *byte == b'\n');
+            let (piece, after) = end.map_or((left, None), |end| (&left[..end], Some(&left[end + 1..])));
             if rest.len().saturating_add(piece.len()) > self.config.max_body() {
                 return self.give_up_watch(now, Problem::TooLarge);
             }
-            rest.extend_from_slice(piece);
-            if pieces.peek().is_some() {
-                let line = mem::take(rest);
+            let Some(after) = after else {
+                return rest.extend_from_slice(piece);
+            };
+            left = after;
+            if rest.is_empty() {
+                self.on_line(now, piece);
+            } else {
+                let mut line = mem::take(rest);
+                line.extend_from_slice(piece);
                 self.on_line(now, &line);
             }
         }

@@ -37,20 +37,35 @@ struct Line<'a> {
     object: &'a RawValue,
 }
 
+impl ObjectChange {
+    fn named(kind: &[u8]) -> Option<Self> {
+        match kind {
+            b"ADDED" => Some(Self::Added),
+            b"MODIFIED" => Some(Self::Modified),
+            b"DELETED" => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
 impl Told {
     /// Reads a line; `last` is the record last read.
     ///
     /// Of a server that does not know field selectors come events of other leases, and kinds of events may be
     /// invented: neither is wrong.
     pub(crate) fn read(line: &[u8], config: &Config, last: Option<&Record>) -> Result<Self, Problem> {
+        if let Some((change, object)) = usual(line)
+            && let Ok(record) = Record::read(&Bytes::copy_from_slice(object), config, last)
+        {
+            return Ok(Self::Change(record, change));
+        }
         let Line { kind, object } =
             serde_json::from_slice(line).map_err(|_| Problem::Malformed(Malformation::NotAnEvent))?;
-        let change = match &*kind {
-            "ADDED" => ObjectChange::Added,
-            "MODIFIED" => ObjectChange::Modified,
-            "DELETED" => ObjectChange::Deleted,
-            "ERROR" => return Err(error(object)),
-            _ => return Ok(mutated!(by crate::mutants::bookmark(object, config, last), Self::Nothing)),
+        let Some(change) = ObjectChange::named(kind.as_bytes()) else {
+            return match &*kind {
+                "ERROR" => Err(error(object)),
+                _ => Ok(mutated!(by crate::mutants::bookmark(object, config, last), Self::Nothing)),
+            };
         };
         // Copied: what is kept of a stream must not keep the stream's memory.
         let object = Bytes::copy_from_slice(object.get().as_bytes());
@@ -62,6 +77,15 @@ impl Told {
             Err(malformation) => Err(Problem::Malformed(malformation)),
         }
     }
+}
+
+/// The object of an event in the spelling of all API servers, which spares a walk through it. That it is an object
+/// and ends there is seen when it is read.
+fn usual(line: &[u8]) -> Option<(ObjectChange, &[u8])> {
+    let event = line.strip_prefix(b"{\"type\":\"")?.strip_suffix(b"}")?;
+    let end = event.iter().position(|byte| *byte == b'"')?;
+    let object = event[end..].strip_prefix(b"\",\"object\":")?;
+    Some((ObjectChange::named(&event[..end])?, object.trim_ascii()))
 }
 
 #[derive(Deserialize)]

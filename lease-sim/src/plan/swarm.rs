@@ -452,6 +452,10 @@ fn meddling(source: &mut impl Source) -> Edit {
 
 /// Who watches, and what goes wrong with it. A run with a single kind of fault has none of these: it has one.
 fn watches(draft: &mut Draft, source: &mut impl Source, holders: &mut [HolderPlan]) -> WatchFaults {
+    // Half of the runs have none: they are what most users do, and cost less.
+    if !source.chance(500_000) {
+        return WatchFaults::default();
+    }
     holders.iter_mut().for_each(|holder| holder.watch = source.chance(500_000));
     if draft.mood != Mood::Swarm {
         return WatchFaults::default();
