@@ -133,7 +133,8 @@ impl Lease {
 
     /// Takes in a record that was read or that a write returned.
     pub(super) fn observe(&mut self, now: Now, record: Record) {
-        let unchanged = self.observed.take().filter(|last| {
+        let moved = self.has_moved();
+        let unchanged = self.observed.take().filter(|_| !moved).filter(|last| {
             mutated!(
                 by crate::mutants::same_state(&self.config, &last.record, &record),
                 last.record.same_state(&record)

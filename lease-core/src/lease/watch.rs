@@ -18,7 +18,7 @@ use crate::event::{DenialReason, Event, LostReason};
 use crate::identifiers::{FencingToken, RequestId};
 use crate::input::Failure;
 use crate::mutated::mutated;
-use crate::observation::Verdict;
+use crate::observation::{Observation, Verdict};
 use crate::output::WakeReason;
 use crate::problem::{Problem, Verb};
 use crate::time::{MonoTime, Now};
@@ -44,6 +44,8 @@ pub(super) struct Watching {
     forgotten: bool,
     /// During an attempt the lease became free at this version: what the attempt has read may be older.
     freed: Option<FencingToken>,
+    /// The record was in another state in the meantime. What is read next is news, even if it is as it was before.
+    moved: bool,
     /// The newest version that a watch has told of, or that an object had that is gone. What is told again is of no
     /// use to anybody.
     heard: Option<FencingToken>,
@@ -319,14 +321,26 @@ impl Lease {
                 self.state = State::Waiting;
                 self.told_waiting(now, record, gone);
             }
-            state => {
-                let free = gone || record.holder == Holder::Nobody;
-                if free && matches!(state, State::Contending(_)) {
+            State::Contending(contending) => {
+                self.state = State::Contending(contending);
+                if gone || record.holder == Holder::Nobody {
                     self.watching.freed = self.watching.freed.max(record.token());
                 }
-                self.state = state;
+                self.note_move(&record, gone);
             }
+            state => self.state = state,
         }
+    }
+
+    /// The record is in another state than the one that is waited for.
+    fn note_move(&mut self, record: &Record, gone: bool) {
+        let differs = |known: &Observation| !known.record.same_state(record);
+        self.watching.moved |= !gone && self.observed.as_ref().is_some_and(differs);
+    }
+
+    /// Whether the record has been in another state since it was observed.
+    pub(super) fn has_moved(&mut self) -> bool {
+        mem::take(&mut self.watching.moved)
     }
 
     /// Whether that comes after all that is known: a stream can be late, and tell things twice.
@@ -381,7 +395,7 @@ impl Lease {
     fn told_waiting(&mut self, now: Now, record: Record, gone: bool) {
         let Step::Pausing { until, then: Next::Attempt, reason: WakeReason::Poll } = self.step else {
             // After trouble the pause is kept: what comes after it reads anyway.
-            return;
+            return self.note_move(&record, gone);
         };
         if gone && mutated!(self.config, CreatesUnread) {
             self.watching.freed = record.token();
