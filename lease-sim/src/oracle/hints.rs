@@ -155,6 +155,9 @@ impl Oracle {
             if hint.version().is_some() {
                 seat.watches.news(at);
             }
+            if let Hint::Object(shown) = hint {
+                seat.newest_object = Some(shown.object);
+            }
             match hint {
                 Hint::Object(shown) if seat.seen.map(|seen| seen.state) != shown.state => {
                     seat.seen = shown.state.map(|state| Seen { state, since: now });

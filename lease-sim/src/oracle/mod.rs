@@ -96,6 +96,8 @@ struct Seat {
     seen: Option<Seen>,
     /// The newest version of the object that it has seen: older ones are no news.
     newest: u64,
+    /// The object that had it.
+    newest_object: Option<u64>,
     /// The state that its first read showed.
     first_seen: Option<u64>,
     /// Its last definite answer said that there is no object.
@@ -513,6 +515,7 @@ impl Seat {
             attempts: VecDeque::new(),
             seen: None,
             newest: 0,
+            newest_object: None,
             first_seen: None,
             saw_absence: false,
             left_at: None,

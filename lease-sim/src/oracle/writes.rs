@@ -395,13 +395,15 @@ impl Oracle {
                 seat.watches.news(at);
             }
             seat.newest = shown.version;
+            seat.newest_object = Some(shown.object);
             if seat.seen.is_none_or(|seen| seen.state != state) {
                 seat.seen = Some(Seen { state, since: now });
             }
-            let another = seat.own_since.is_none_or(|(object, _)| object != shown.object);
-            if shown.author == Some(process) && another {
-                seat.own_since = Some((shown.object, now));
-            }
+        }
+        // That its write landed it knows also from an answer that comes after a newer event of the same object.
+        let another = seat.own_since.is_none_or(|(object, _)| object != shown.object);
+        if shown.author == Some(process) && another && seat.newest_object == Some(shown.object) {
+            seat.own_since = Some((shown.object, now));
         }
         if shown.terminating {
             self.marks.hit(Mark::Terminating);
