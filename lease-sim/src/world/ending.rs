@@ -1,6 +1,7 @@
 //! What happens when the faults have ended: somebody has to hold, and another to follow.
 
 use super::{Drive, Ending, Happening, HolderPlan, Invariant, Mark, World, faults};
+use crate::oracle::names;
 use crate::plan::MILLISECOND;
 
 /// How long after a release somebody has to hold whom a watch tells of it, in milliseconds: the release itself, the
@@ -73,7 +74,7 @@ impl World<'_> {
             Ending::Crash => poll + wait * 11 / 9,
         };
         self.ended = Some(seat);
-        self.told = within == TOLD_WITHIN;
+        self.told = (within == TOLD_WITHIN).then_some(poll * MILLISECOND);
         self.seats[usize::from(seat)].retired = true;
         match self.plan.ending {
             Ending::Release => {
@@ -91,13 +92,26 @@ impl World<'_> {
             Ending::Release => (Invariant::FastRelease, Mark::FollowedRelease),
             _ => (Invariant::Takeover, Mark::FollowedCrash),
         };
-        if follower.is_none_or(|(seat, _)| Some(seat) == self.ended) {
+        let followed = follower.is_some_and(|(seat, _)| Some(seat) != self.ended);
+        if let Some(patience) = self.told.filter(|_| !followed && self.names_the_ended()) {
+            // Nobody could be told yet: edits have held the release itself up.
+            self.told = None;
+            return self.queue.push(self.now + patience, Happening::Followed);
+        }
+        if !followed {
             self.oracle.violate(self.now, invariant, || "nobody has followed in time".to_owned());
         } else {
             self.oracle.marks.hit(mark);
-            if self.told {
+            if self.told.is_some() {
                 self.oracle.marks.hit(Mark::FollowedAtOnce);
             }
         }
+    }
+
+    /// Whether the record still names the one who was told to release.
+    fn names_the_ended(&self) -> bool {
+        let ended = self.ended.map(|seat| self.seats[usize::from(seat)].config.identity().as_str());
+        let object = self.object();
+        ended.is_some() && object.as_ref().and_then(|(object, _)| names(object)) == ended
     }
 }

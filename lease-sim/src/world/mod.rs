@@ -100,8 +100,8 @@ pub struct World<'p> {
     /// Who held when it had settled.
     settled: Option<(u8, u64)>,
     ended: Option<u8>,
-    /// A watch tells somebody of that end.
-    told: bool,
+    /// A watch tells somebody of that end: how much longer it may take if edits hold the end itself up.
+    told: Option<u64>,
     hash: u64,
     counts: Counts,
     trace: Option<Trace>,
@@ -146,7 +146,7 @@ impl<'p> World<'p> {
             healed: false,
             settled: None,
             ended: None,
-            told: false,
+            told: None,
             hash: mix(plan.seed),
             counts: Counts::default(),
             trace: None,
