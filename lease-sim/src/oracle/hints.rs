@@ -4,7 +4,7 @@ use lease_core::MonoTime;
 use std::time::Duration;
 
 use super::{Invariant, Mark, Oracle, Process, Seat, Seen, Shown};
-use crate::plan::{Drive, MILLISECOND};
+use crate::plan::{Assumption, Drive, MILLISECOND};
 
 /// What a holder is told by a line that has come to its end.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,8 @@ impl Oracle {
         watches.opened += 1;
         let again = watches.opened > 1;
         let (count, since) = watches.idle;
-        let many = count > most_watches(at - since, plan.ttl);
+        // Where a storage is put back nobody can tell by versions what is news.
+        let many = !self.broken.contains(&Assumption::Storage) && count > most_watches(at - since, plan.ttl);
         let doubled = std::mem::replace(&mut watches.open, true);
         let early = watches.not_before.take().filter(|due| now < *due);
         if again {
