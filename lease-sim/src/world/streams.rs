@@ -309,6 +309,8 @@ impl World<'_> {
         let (seat, id) = (open.seat, open.id);
         let place = &self.seats[usize::from(seat)];
         let (process, now) = (place.process(seat), place.clock.mono(self.now));
+        // What comes when the watch is to be given up is not heard any more: deadlines come first.
+        let hints = if now < open.due { hints } else { &[] };
         if !std::mem::replace(&mut open.has_head, true) {
             let lasts = Duration::from_secs(open.seconds);
             open.due = now.saturating_add(lasts + Duration::from_millis(place.plan.request_timeout));
