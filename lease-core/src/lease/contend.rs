@@ -302,12 +302,9 @@ impl Lease {
     }
 
     /// When a campaign that may not have the lease looks again.
-    pub(super) fn next_look(&mut self, now: Now, denial: &Denial) -> MonoTime {
+    fn next_look(&mut self, now: Now, denial: &Denial) -> MonoTime {
         let poll = now.mono.saturating_add(self.rng.jitter(self.config.poll_interval()));
-        let look_at = match denial.reason {
-            DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
-            DenialReason::Terminating | DenialReason::Contended => poll,
-        };
+        let look_at = look_by(denial, poll);
         let only_hears = mutated!(self.config, PollsOnlyWithoutWatch) && self.is_watching();
         let at_last = now.mono.saturating_add(MAX_RETRY_AFTER);
         let look_at = if only_hears { denial.retry_at.min(at_last) } else { look_at };
@@ -387,5 +384,13 @@ impl Lease {
         let answered = std::mem::replace(&mut self.goals, goals);
         self.answer(&answered, &AttemptOutcome::Acquired { token });
         self.begin_holding(token, until, attempt);
+    }
+}
+
+/// When to look at what may not be had: at the next poll, and when its holder's wait is over.
+pub(super) fn look_by(denial: &Denial, poll: MonoTime) -> MonoTime {
+    match denial.reason {
+        DenialReason::Held | DenialReason::DuplicateIdentity => poll.min(denial.retry_at),
+        DenialReason::Terminating | DenialReason::Contended => poll,
     }
 }

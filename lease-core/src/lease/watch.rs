@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use super::contend::look_by;
 use super::hold::{Standing, Term};
 use super::step::{Next, Step};
 use super::{Lease, State};
 use crate::config::Config;
-use crate::event::{DenialReason, Event, LostReason};
+use crate::event::{Event, LostReason};
 use crate::identifiers::{FencingToken, RequestId};
 use crate::input::Failure;
 use crate::mutated::mutated;
@@ -259,10 +260,10 @@ impl Lease {
     /// A watch is of use if it tells what no answer and no watch has told before.
     fn hear(&mut self, now: Now, record: Record, change: ObjectChange) {
         let known = self.observed.as_ref().and_then(|observed| observed.record.token());
-        if !self.is_news(&record, change) && !mutated!(self.config, RepeatsAreOfUse) {
+        let repeats = mutated!(self.config, RepeatsAreOfUse);
+        if !self.is_news(&record, change) && !repeats {
             return;
         }
-        let repeats = mutated!(self.config, RepeatsAreOfUse);
         if record.token() > self.watching.heard.max(known) || repeats {
             self.watching.heard = record.token();
             if let Stream::Open { told, .. } = &mut self.watching.stream {
@@ -416,10 +417,7 @@ impl Lease {
         match self.observed.as_ref().map(|observed| self.judge(now).verdict(observed)) {
             Some(Verdict::Refuse(denial)) => {
                 self.tell_if_new(now, denial.reason, until);
-                match denial.reason {
-                    DenialReason::Held | DenialReason::DuplicateIdentity => denial.retry_at,
-                    DenialReason::Terminating | DenialReason::Contended => until,
-                }
+                look_by(&denial, until)
             }
             _ => self.earliest_hint(now),
         }

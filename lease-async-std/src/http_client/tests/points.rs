@@ -119,34 +119,12 @@ fn point_2_an_alert_after_the_handshake_is_the_cause() {
     });
 }
 
-/// Ends with what the server says of our certificate, before it has taken a byte.
-struct Alert;
-
-impl AsyncRead for Alert {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::Error::other("unknown certificate authority")))
-    }
-}
-
-impl AsyncWrite for Alert {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Pending
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// The other order: the connection ends before it has looked at the request, and must not take the cause with it.
 #[test]
 fn point_2_what_ended_a_connection_is_the_cause_even_if_the_request_was_not_looked_at() {
+    let alert = || Poll::Ready(Err(io::Error::other("unknown certificate authority")));
     let request = http::Request::get("http://localhost/version").body(Full::new(Bytes::new())).unwrap();
-    let error = run(first_exchange(Box::new(Alert), request)).unwrap_err();
+    let error = run(first_exchange(Box::new(Stuck(alert)), request)).unwrap_err();
     assert!(matches!(error, ClientError::NotSent(_)), "{error:?}");
     let text = chain(&error);
     assert!(text.contains("unknown certificate authority"), "{text}");
@@ -158,7 +136,7 @@ fn point_3_a_request_that_an_idle_connection_hands_back_is_sent_on_another_one()
     let client = plain(address);
     run(async {
         let (mut sender, connection) =
-            http1::handshake::<_, Full<Bytes>>(HyperIo(Box::new(Silent))).await.unwrap();
+            http1::handshake::<_, Full<Bytes>>(HyperIo(Box::new(Stuck(|| Poll::Pending)))).await.unwrap();
         let mut connection = Box::pin(connection);
         assert!(poll!(&mut connection).is_pending());
         assert!(poll!(pin!(sender.ready())).is_ready());

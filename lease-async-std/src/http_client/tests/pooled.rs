@@ -144,7 +144,8 @@ fn an_idle_connection_that_does_not_stir_is_not_waited_for() {
     let client = plain(address);
     run(async {
         // Nobody runs it, as when async-std's threads are all taken.
-        let (sender, _connection) = http1::handshake(HyperIo(Box::new(Silent))).await.unwrap();
+        let (sender, _connection) =
+            http1::handshake(HyperIo(Box::new(Stuck(|| Poll::Pending)))).await.unwrap();
         client.pool().put(sender);
         ok(&client, address).await;
     });
